@@ -1,0 +1,159 @@
+"""``edgesim``: run, compare and check scenarios; list and show what there is.
+
+Exit codes: 0 all is well; 1 the run failed; 2 the input is not in order; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from edgesim.core.errors import ConfigError, EdgesimError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A discrete-event edge-cloud simulator: every joule booked.",
+)
+
+ScenarioArgument = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="A file, or the name of a packaged scenario.")
+]
+
+
+@app.command()
+def run(
+    scenario: ScenarioArgument,
+    controller: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-c", "--controller", metavar="[JOB.]SLOT=NAME", help="Who sits in a slot; repeatable."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the scenario's.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Any other key; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to make. Default: runs/SCENARIO-NUMBER.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Audit the tables afterwards; print what was checked.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
+    ] = False,
+) -> None:
+    """Run a scenario; with 'compare' in it, once per controller, side by side."""
+    from edgesim.cli import running
+
+    running.run(
+        scenario,
+        controllers=[_pair(text) for text in controller or []],
+        seed=seed,
+        changes=changes or [],
+        out=out,
+        check=check,
+        output="json" if as_json else "quiet" if quiet else "text",
+    )
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenarios or profiles.")],
+) -> None:
+    """Check files; report every problem of every file at once."""
+    from edgesim.cli.catalogue import validate_file
+
+    problems = []
+    for file in files:
+        try:
+            what = validate_file(file)
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            typer.echo(f"{file}: a {what}, in order")
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="scenarios|profiles|controllers|models", help="What to list.")
+    ],
+) -> None:
+    """List what there is."""
+    from edgesim.cli.catalogue import print_list
+
+    print_list(what)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A scenario, profile, controller or model; or a profile's file.")
+    ],
+) -> None:
+    """Show one thing in full, with the source of every number."""
+    from edgesim.cli.catalogue import print_item
+
+    print_item(name)
+
+
+@app.command()
+def schema(
+    what: Annotated[str, typer.Argument(metavar="scenario|profile", help="Of what.")],
+) -> None:
+    """Print the JSON schema of a file, for editors."""
+    from edgesim.cli.catalogue import json_schema
+
+    typer.echo(json.dumps(json_schema(what), indent=2))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from edgesim.core.errors import Problem
+
+    key, equals, name = text.partition("=")
+    if not (key and equals and name):
+        message = f"{text!r} is not of the form [JOB.]SLOT=NAME, such as offloading=cloud"
+        raise ConfigError([Problem("command line", None, "-c", message)])
+    return key, name
+
+
+def _guard(command: Callable[[], Any]) -> int:
+    """Run a command; turn every error a user can cause into a message and an exit code."""
+    try:
+        command()
+    except ConfigError as error:
+        _complain(error)
+        return 2
+    except EdgesimError as error:
+        _complain(error)
+        return 1
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _complain(error: EdgesimError) -> None:
+    for line in str(error).splitlines():
+        typer.echo(f"error: {line}", err=True)
+
+
+def main() -> NoReturn:
+    """The entry point of the console script."""
+    sys.exit(_guard(app))

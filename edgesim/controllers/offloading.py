@@ -1,0 +1,154 @@
+"""Where to run an inference: the baselines of AutoScale's comparison, and its bound.
+
+Source: Kim and Wu, "AutoScale: energy efficiency optimization for stochastic edge inference using
+reinforcement learning", MICRO 2020, section 5 (baselines Edge (CPU FP32), Edge (Best), Cloud, Opt).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+from edgesim.controllers.slots import (
+    DEVICE,
+    OffloadingObservation,
+    OffloadingOutcome,
+    Option,
+    Setting,
+    Target,
+)
+
+__all__ = ["Cloud", "EdgeBest", "EdgeCpu", "FixedRule", "Oracle", "Random"]
+
+
+class FixedRule:
+    """Base of controllers that learn nothing."""
+
+    needs_what_if = False
+
+    def __init__(self, setting: Setting) -> None:
+        del setting
+
+    def learn(
+        self, observation: OffloadingObservation, decision: Target, outcome: OffloadingOutcome
+    ) -> None:
+        """Take no note."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing has been learned."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """There is nothing to go on from."""
+
+
+class EdgeCpu(FixedRule):
+    """The phone's CPU in FP32: AutoScale's baseline Edge (CPU FP32).
+
+    On the fastest CPU cluster that can run the model; if none can in FP32, in the precision in
+    which the phone's CPU is fastest.
+    """
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """The fastest CPU cluster, FP32 if it can be."""
+        on_cpu = [o for o in _local(observation) if o.kind == "cpu"]
+        pool = [o for o in on_cpu if o.target.precision == "fp32"] or on_cpu
+        return min(pool or observation.options, key=lambda o: o.compute_s).target
+
+
+class EdgeBest(FixedRule):
+    """The phone's own processor that should need the least energy: AutoScale's Edge (Best).
+
+    By the profiles alone, blind to present conditions: of those that should meet deadline and
+    accuracy, the one of least energy; if none should, the fastest that is accurate enough.
+    """
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """The local option of least promised energy that should be in time."""
+        pool = _accurate(_local(observation) or observation.options, observation.accuracy_min)
+        in_time = [o for o in pool if o.compute_s <= observation.deadline_s]
+        if in_time:
+            return min(in_time, key=lambda o: (o.compute_energy_j, o.compute_s)).target
+        return min(pool, key=lambda o: o.compute_s).target
+
+
+class Cloud(FixedRule):
+    """Always another place, on its fastest processor: AutoScale's baseline Cloud.
+
+    Without a connection there is no such option; then the phone does what :class:`EdgeBest` does.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._fallback = EdgeBest(setting)
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """The fastest option elsewhere."""
+        remote = [o for o in observation.options if o.target.place != DEVICE]
+        if not remote:
+            return self._fallback.decide(observation)
+        pool = _accurate(remote, observation.accuracy_min)
+        return min(pool, key=lambda o: o.compute_s).target
+
+
+class Random(FixedRule):
+    """Any option with equal probability."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._rng = setting.rng
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """One of the options."""
+        options = observation.options
+        return options[int(self._rng.integers(len(options)))].target
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where its random stream stands."""
+        return {"rng": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on in that stream."""
+        self._rng.bit_generator.state = state["rng"]
+
+
+class Oracle(FixedRule):
+    """The target that will need the least energy within deadline and accuracy: AutoScale's Opt.
+
+    It asks ``what_if`` about every option, so it knows the weather to come, but not later arrivals:
+    it is myopic, and under contention another choice may turn out better. If nothing meets the
+    deadline it takes what is done first.
+    """
+
+    needs_what_if = True
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """The option of least energy among those that will be in time."""
+        what_if = observation.what_if
+        assert what_if is not None
+        best: Target | None = None
+        best_key = (2, inf, inf)
+        for option in _accurate(observation.options, observation.accuracy_min):
+            latency_s, energy_j = what_if(option.target)
+            if latency_s <= observation.deadline_s and latency_s < inf:
+                key = (0, energy_j, latency_s)
+            else:
+                key = (1, latency_s, energy_j)
+            if best is None or key < best_key:
+                best, best_key = option.target, key
+        assert best is not None
+        return best
+
+
+def _local(observation: OffloadingObservation) -> list[Option]:
+    return [o for o in observation.options if o.target.place == DEVICE]
+
+
+def _accurate(options: Sequence[Option], accuracy_min: float) -> Sequence[Option]:
+    """The options that are accurate enough; if there are none, the most accurate ones."""
+    enough = [o for o in options if o.accuracy >= accuracy_min]
+    if enough:
+        return enough
+    most = max(o.accuracy for o in options)
+    return [o for o in options if o.accuracy == most]

@@ -1,0 +1,253 @@
+"""The decisions a controller can take, and how a workload asks for them.
+
+A workload owns a :class:`Slot` for each kind of decision and asks ``slot.ask(observation, reply)``.
+The controller in the slot answers through ``reply(decision)``, at once or later, without the clock
+moving for it. When the outcome is known, every joule of it booked, the workload calls
+``slot.learn(observation, decision, outcome)``.
+
+An observation holds what such a controller could know on a real device: the request, the conditions
+it can measure, what profiles promise. It must not be changed. Truth that no device could know is
+given only to classes that say ``needs_what_if = True``, through the observation's ``what_if``.
+
+Slot ``offloading``: where to run one inference request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from edgesim.core.errors import EdgesimError
+from edgesim.nn.model import ModelCost
+
+__all__ = [
+    "DEVICE",
+    "Controller",
+    "ControllerError",
+    "Forecast",
+    "OffloadingController",
+    "OffloadingObservation",
+    "OffloadingOutcome",
+    "Option",
+    "Setting",
+    "Slot",
+    "Target",
+]
+
+DEVICE = "device"
+"""The place of a target on the phone itself; any other place is the name of a site."""
+
+
+class Target(NamedTuple):
+    """Where to run an inference: ``device/gpu/fp16``, ``cloud/gpu/fp32``.
+
+    Attributes:
+        place: :data:`DEVICE` or the name of a site.
+        processor: the name of a processor there.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+    """
+
+    place: str
+    processor: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.place}/{self.processor}/{self.precision}"
+
+
+class Option(NamedTuple):
+    """A target that can be chosen, and what the profiles promise of it.
+
+    Attributes:
+        target: the target.
+        kind: of its processor: ``cpu``, ``gpu`` or ``dsp``.
+        accuracy: of the model in that precision, in [0, 1].
+        compute_s: seconds of one inference with the processor to itself; no transfer, no queue.
+        compute_energy_j: joules that the phone's processor and the phone's being awake then cost;
+            for another place, the phone's being awake alone. Radio energy depends on the signal
+            and is not in it.
+    """
+
+    target: Target
+    kind: str
+    accuracy: float
+    compute_s: float
+    compute_energy_j: float
+
+
+class Forecast(NamedTuple):
+    """What would come of a choice.
+
+    Attributes:
+        latency_s: from the request's arrival to its result; infinity if it would not end.
+        energy_j: what would be booked to the request, its radio tail included.
+    """
+
+    latency_s: float
+    energy_j: float
+
+
+@dataclass(slots=True)
+class OffloadingObservation:
+    """What is known when an inference request arrives.
+
+    Attributes:
+        time_s: now.
+        job: the job that the request belongs to.
+        device: the phone's name.
+        profile: the name of the phone's profile.
+        model: the model to run.
+        deadline_s: how long it may take; infinity for no deadline.
+        accuracy_min: the least accuracy that will do, in [0, 1]; 0 for no requirement.
+        rssi_dbm: strength of the Wi-Fi signal; NaN without a network.
+        co_cpu: share of the CPU that other apps use, in [0, 1].
+        co_mem: share of the memory bandwidth that other apps use, in [0, 1].
+        charge: of the battery, in [0, 1].
+        options: what can be chosen now, never empty; sites only while the phone has a connection.
+        what_if: what would come of a target along the weather as it will really be, with the load
+            of others frozen as it is and no later arrivals. A myopic oracle, for classes with
+            ``needs_what_if`` only; for all others ``None``.
+    """
+
+    time_s: float
+    job: str
+    device: str
+    profile: str
+    model: ModelCost
+    deadline_s: float
+    accuracy_min: float
+    rssi_dbm: float
+    co_cpu: float
+    co_mem: float
+    charge: float
+    options: tuple[Option, ...]
+    what_if: Callable[[Target], Forecast] | None
+
+
+class OffloadingOutcome(NamedTuple):
+    """What came of a request.
+
+    Attributes:
+        status: ``done`` or ``failed:REASON``.
+        latency_s: from arrival to result; NaN if it failed.
+        energy_j: everything booked to it on the phone, the radio's tail included.
+        deadline_met: whether it was done in time; a request without a deadline is in time if done.
+        accuracy: of the model in the precision it ran in; NaN if it failed.
+    """
+
+    status: str
+    latency_s: float
+    energy_j: float
+    deadline_met: bool
+    accuracy: float
+
+
+ObservationT = TypeVar("ObservationT", contravariant=True)
+DecisionT = TypeVar("DecisionT")
+OutcomeT = TypeVar("OutcomeT", contravariant=True)
+
+
+class Controller(Protocol[ObservationT, DecisionT, OutcomeT]):
+    """What every controller can do, whatever its slot. Derive from nothing; just have these.
+
+    Attributes:
+        needs_what_if: whether its observations are to carry ``what_if``.
+    """
+
+    needs_what_if: bool
+
+    def decide(self, observation: ObservationT) -> DecisionT:
+        """Choose. The observation must not be changed."""
+
+    def learn(self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT) -> None:
+        """Take note of what came of an earlier decision."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything it has learned, as plain data."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` once gave."""
+
+
+OffloadingController = Controller[OffloadingObservation, Target, OffloadingOutcome]
+"""A controller for slot ``offloading``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a controller is told when it is made.
+
+    Attributes:
+        job: the job it works for.
+        slot: the slot it sits in.
+        rng: its own random stream.
+    """
+
+    job: str
+    slot: str
+    rng: np.random.Generator
+
+
+class ControllerError(EdgesimError):
+    """A controller did what its slot does not allow, or raised an exception."""
+
+
+class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
+    """Where a controller sits.
+
+    Args:
+        name: ``offloading`` and so on.
+        job: the job whose slot it is.
+        controller_name: what the scenario calls the controller.
+        controller: the controller.
+
+    Attributes:
+        needs_what_if: whether observations are to carry ``what_if``.
+    """
+
+    __slots__ = ("_controller", "controller_name", "job", "name", "needs_what_if")
+
+    def __init__(
+        self,
+        name: str,
+        job: str,
+        controller_name: str,
+        controller: Controller[ObservationT, DecisionT, OutcomeT],
+    ) -> None:
+        self.name = name
+        self.job = job
+        self.controller_name = controller_name
+        self._controller = controller
+        self.needs_what_if = bool(controller.needs_what_if)
+
+    def ask(self, observation: ObservationT, reply: Callable[[DecisionT], None]) -> None:
+        """Have the controller decide; its answer goes to ``reply``.
+
+        Raises:
+            ControllerError: if the controller raises an exception.
+        """
+        try:
+            decision = self._controller.decide(observation)
+        except Exception as error:
+            raise self.error(f"raised {type(error).__name__}: {error}") from error
+        reply(decision)
+
+    def learn(self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT) -> None:
+        """Tell the controller what came of its decision.
+
+        Raises:
+            ControllerError: if the controller raises an exception.
+        """
+        try:
+            self._controller.learn(observation, decision, outcome)
+        except Exception as error:
+            raise self.error(f"raised {type(error).__name__} in learn(): {error}") from error
+
+    def error(self, what: str) -> ControllerError:
+        """An error that names controller, slot and job."""
+        return ControllerError(
+            f"controller {self.controller_name!r} in slot {self.name!r} of job {self.job!r} {what}"
+        )

@@ -1,0 +1,364 @@
+"""Capacity shared among jobs: the one primitive behind processors, access points and servers.
+
+A :class:`SharedCapacity` divides what it has among the jobs in service in proportion to their
+weights (weighted processor sharing). Its capacity may change at any moment (DVFS, throttling,
+interference), and so may the rate at which one job turns its share into work (signal strength).
+With ``slots``, only so many jobs are in service at once and the others wait in line, first come
+first served; one slot is an ordinary FIFO queue.
+
+The state is kept in *virtual time*: V grows by (capacity / total weight) per second, so a job of
+work w, weight g and rate r that starts at V ends when V has grown by w / (g r), whoever else comes
+and goes. An arrival or a departure costs O(log n), a change of capacity O(1), and one wake-up is
+pending however many jobs there are. (Virtual time: Demers, Keshav, Shenker, "Analysis and
+simulation of a fair queueing algorithm", SIGCOMM'89; processor sharing: Kleinrock 1967.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Any
+
+from edgesim.core.clock import Clock, Order, Timer
+from edgesim.core.errors import SimulationError
+
+__all__ = ["Job", "SharedCapacity"]
+
+
+class Job:
+    """Work submitted to a :class:`SharedCapacity`; made by :meth:`SharedCapacity.submit`.
+
+    Attributes:
+        work: what is left, in the job's own unit (seconds, bits), when its account was last
+            brought up to date; ask :meth:`SharedCapacity.remaining` for the present.
+        weight: its claim on the capacity relative to the other jobs'.
+        rate: units of work done per unit of capacity received; 0 pauses the job, and its share
+            goes to the others.
+        payload: what ``done`` is called with.
+    """
+
+    __slots__ = (
+        "_end_v",
+        "_sequence",
+        "_start_v",
+        "_state",
+        "done",
+        "payload",
+        "rate",
+        "started",
+        "weight",
+        "work",
+    )
+
+    def __init__(
+        self,
+        work: float,
+        done: Callable[[Any], None],
+        payload: Any,
+        weight: float,
+        rate: float,
+        started: Callable[[Any], None] | None,
+    ) -> None:
+        self.work = work
+        self.done = done
+        self.payload = payload
+        self.weight = weight
+        self.rate = rate
+        self.started = started
+        self._state = _WAITING
+        self._start_v = 0.0
+        self._end_v = inf
+        self._sequence = 0
+
+
+_WAITING, _SERVED, _PAUSED, _GONE = range(4)
+
+
+class SharedCapacity:
+    """Capacity divided among jobs in proportion to their weights.
+
+    Args:
+        clock: the clock it runs on.
+        capacity: units of capacity per second, at least 0.
+        slots: how many jobs are in service at once; ``None`` for no limit.
+        share_limit: the most capacity per second that one unit of weight can use, however idle the
+            rest; for instance a thread's share of a machine.
+
+    Raises:
+        SimulationError: for a negative capacity, no slots, or a limit that is not positive.
+    """
+
+    __slots__ = (
+        "_capacity",
+        "_clock",
+        "_heap",
+        "_limit",
+        "_paused",
+        "_sequence",
+        "_served",
+        "_slots",
+        "_speed",
+        "_timer",
+        "_updated_s",
+        "_v",
+        "_waiting",
+        "_weight",
+    )
+
+    def __init__(
+        self,
+        clock: Clock,
+        capacity: float = 1.0,
+        *,
+        slots: int | None = None,
+        share_limit: float = inf,
+    ) -> None:
+        if not capacity >= 0 or capacity == inf:
+            raise SimulationError(f"a capacity of {capacity!r}: it must be finite and at least 0")
+        if slots is not None and slots < 1:
+            raise SimulationError(f"{slots!r} slots: at least one job must be servable")
+        if not share_limit > 0:
+            raise SimulationError(f"a share limit of {share_limit!r}: it must be positive")
+        self._clock = clock
+        self._capacity = capacity
+        self._slots = slots
+        self._limit = share_limit
+        self._heap: list[tuple[float, int, Job]] = []  # jobs served by end in V; may hold stale ones
+        self._waiting: deque[Job] = deque()
+        self._served = 0  # jobs in service with a positive rate
+        self._paused = 0  # jobs in service with rate 0: they keep their slot
+        self._weight = 0.0  # of the jobs served
+        self._v = 0.0
+        self._speed = 0.0  # dV/dt
+        self._updated_s = clock.now
+        self._sequence = 0
+        self._timer = Timer(clock, Order.COMPLETION, self._wake)
+
+    # -- what it is doing -------------------------------------------------------------------------
+
+    @property
+    def capacity(self) -> float:
+        """Units of capacity per second."""
+        return self._capacity
+
+    @property
+    def in_service(self) -> int:
+        """Jobs that are being worked on."""
+        return self._served
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in line for a slot."""
+        return len(self._waiting)
+
+    @property
+    def total_weight(self) -> float:
+        """The weights of the jobs in service, added up."""
+        return self._weight
+
+    def payloads(self) -> list[Any]:
+        """The payloads of the jobs in service, in the order in which they were submitted."""
+        entries = {(job._sequence, job) for end_v, _, job in self._heap if _is_live(end_v, job)}
+        return [job.payload for _, job in sorted(entries, key=lambda entry: entry[0])]
+
+    def capacity_for(self, weight: float = 1.0) -> float:
+        """Capacity per second that one more job of this weight would get at this moment."""
+        return min(self._capacity * weight / (self._weight + weight), self._limit * weight)
+
+    def remaining(self, job: Job) -> float:
+        """Work that ``job`` has still to do, in its own unit."""
+        if job._state == _SERVED:
+            return max(job._end_v - self._now_v(), 0.0) * job.weight * job.rate
+        return job.work if job._state != _GONE else 0.0
+
+    def backlog_s(self) -> float:
+        """When a job submitted now would enter service, in seconds from now, if nothing else came.
+
+        With free slots this is 0. Otherwise the line is played forward at the present capacity,
+        exactly: O(n log n) in the jobs present. Infinite if the jobs in service never end.
+        """
+        if self._slots is None or self._served + self._paused < self._slots:
+            return 0.0
+        line = [(job.work / job.rate if job.rate else inf, job.weight) for job in self._waiting]
+        v = self._now_v()
+        ends = [(end_v, job.weight) for end_v, _, job in self._heap if _is_live(end_v, job)]
+        heapify(ends)
+        weight, clock_s, position = self._weight, 0.0, 0
+        while ends:
+            end_v, leaving = heappop(ends)
+            speed = min(self._capacity / weight, self._limit)
+            if not speed:
+                return inf
+            clock_s += (end_v - v) / speed
+            v = end_v
+            if position == len(line):
+                return clock_s
+            need, entering = line[position]
+            position += 1
+            weight += entering - leaving
+            heappush(ends, (v + need / entering, entering))
+        return inf
+
+    # -- changes ----------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        work: float,
+        done: Callable[[Any], None],
+        payload: Any = None,
+        *,
+        weight: float = 1.0,
+        rate: float = 1.0,
+        started: Callable[[Any], None] | None = None,
+    ) -> Job:
+        """Start ``work``, or put it in line; ``done(payload)`` is called when it has ended.
+
+        Args:
+            work: in the job's own unit, at least 0.
+            weight: positive.
+            rate: units of work per unit of capacity, at least 0.
+            started: called with the payload when the job enters service; at once if a slot is free.
+
+        Raises:
+            SimulationError: if work, weight or rate is out of range.
+        """
+        if not (0 <= work < inf and 0 < weight < inf and 0 <= rate < inf):
+            raise SimulationError(f"a job of work {work!r}, weight {weight!r} and rate {rate!r}")
+        job = Job(work, done, payload, weight, rate, started)
+        self._sequence += 1
+        job._sequence = self._sequence
+        if self._slots is not None and self._served + self._paused >= self._slots:
+            self._waiting.append(job)
+        else:
+            self._advance()
+            self._serve(job)
+            self._reschedule()
+        return job
+
+    def cancel(self, job: Job) -> float:
+        """Take ``job`` out; its ``done`` is not called. Returns the work left undone (0 if ended)."""
+        self._advance()
+        left = self.remaining(job)
+        if job._state == _WAITING:
+            self._waiting.remove(job)
+            job._state = _GONE
+        elif job._state != _GONE:
+            self._release(job)
+            self._admit()
+            self._reschedule()
+        return left
+
+    def set_capacity(self, capacity: float) -> None:
+        """Have ``capacity`` units per second from now on; work done so far is kept."""
+        if not 0 <= capacity < inf:
+            raise SimulationError(f"a capacity of {capacity!r}: it must be finite and at least 0")
+        self._advance()
+        self._capacity = capacity
+        self._reschedule()
+
+    def set_rate(self, job: Job, rate: float) -> None:
+        """Let ``job`` do ``rate`` units of work per unit of capacity from now on; 0 pauses it."""
+        if not 0 <= rate < inf:
+            raise SimulationError(f"a rate of {rate!r}: it must be finite and at least 0")
+        if job._state == _GONE or rate == job.rate:
+            return
+        if job._state == _WAITING:
+            job.rate = rate
+            return
+        self._advance()
+        job.work = self.remaining(job)
+        self._release(job)
+        job.rate = rate
+        self._enter(job)
+        self._reschedule()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _now_v(self) -> float:
+        return self._v + (self._clock._now - self._updated_s) * self._speed
+
+    def _advance(self) -> None:
+        now_s = self._clock._now
+        if now_s != self._updated_s:
+            self._v += (now_s - self._updated_s) * self._speed
+            self._updated_s = now_s
+
+    def _serve(self, job: Job) -> None:
+        self._enter(job)
+        if job.started is not None:
+            job.started(job.payload)
+
+    def _enter(self, job: Job) -> None:
+        """Put a job into service; the clock has been advanced."""
+        if job.rate == 0:
+            job._state = _PAUSED
+            self._paused += 1
+            return
+        if not self._served:
+            self._v = 0.0  # idle: nobody's end depends on V, so keep it small and exact
+            self._heap.clear()
+        job._state = _SERVED
+        self._served += 1
+        self._weight += job.weight
+        job._end_v = self._v + job.work / (job.weight * job.rate)
+        heappush(self._heap, (job._end_v, job._sequence, job))
+
+    def _release(self, job: Job) -> None:
+        """Take a job out of service; its entry in the heap goes stale."""
+        if job._state == _SERVED:
+            self._served -= 1
+            # No residue of rounding may stay behind when the last job leaves.
+            self._weight = self._weight - job.weight if self._served else 0.0
+        else:
+            self._paused -= 1
+        job._state = _GONE
+        job._end_v = inf
+
+    def _admit(self) -> None:
+        while self._waiting and (
+            self._slots is None or self._served + self._paused < self._slots
+        ):
+            self._serve(self._waiting.popleft())
+
+    def _reschedule(self) -> None:
+        heap = self._heap
+        while heap and not _is_live(heap[0][0], heap[0][2]):
+            heappop(heap)
+        if not heap:
+            self._speed = 0.0
+            self._timer.stop()
+            return
+        speed = self._capacity / self._weight
+        if speed > self._limit:
+            speed = self._limit
+        self._speed = speed
+        if speed:
+            wait_s = (heap[0][0] - self._v) / speed
+            self._timer.set(self._clock._now + wait_s if wait_s > 0 else self._clock._now)
+        else:
+            self._timer.stop()
+
+    def _wake(self) -> None:
+        heap = self._heap
+        self._updated_s = self._clock._now
+        # The timer was set for the job on top: V is its end, whatever rounding says.
+        self._v = max(heap[0][0], self._v)
+        ended = []
+        while heap and heap[0][0] <= self._v:
+            end_v, _, job = heappop(heap)
+            if _is_live(end_v, job):
+                self._release(job)
+                ended.append(job)
+        if self._waiting:
+            self._admit()
+        self._reschedule()
+        for job in ended:
+            job.work = 0.0
+            job.done(job.payload)
+
+
+def _is_live(end_v: float, job: Job) -> bool:
+    """Whether a heap entry still stands for its job: it does not after a cancel or a new rate."""
+    return job._state == _SERVED and job._end_v == end_v

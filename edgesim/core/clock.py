@@ -1,0 +1,188 @@
+"""The clock: a thin layer over :class:`simpy.Environment`.
+
+Everything SimPy offers (processes, timeouts, conditions) works on a :class:`Clock`. What it adds is
+what the hot path needs: callbacks at an *absolute* moment, without a process, a generator or an
+event object around them, and one re-armable :class:`Timer` per component, so that a shared
+capacity never has more than one wake-up pending.
+
+Event order
+-----------
+Events are handled in the order of ``(time, order, sequence)``. ``sequence`` is the order in which
+they were scheduled. ``order`` is one of :class:`Order`, so that at one and the same moment the
+weather changes first, then batteries run empty, then work completes, then new work arrives:
+
+====================  ==========================================================================
+``Order.WEATHER``     an exogenous signal takes a new value
+``Order.SUPPLY``      a battery runs empty
+``Order.COMPLETION``  a job on a processor, a transfer or a radio phase ends
+``Order.ARRIVAL``     a request arrives
+====================  ==========================================================================
+
+SimPy's own events use its priorities 0 (urgent) and 1 (normal) and so come before all of these at
+equal times; a process that waits on the clock therefore sees the world as it was before anything
+of that moment happened. :meth:`Clock.run_until` handles the half-open interval ``[now, until)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import inf
+from typing import Any
+
+import simpy
+
+from edgesim.core.errors import SimulationError
+
+__all__ = ["Clock", "Order", "Timer"]
+
+
+class Order:
+    """Who goes first at equal times; see the module's docstring."""
+
+    WEATHER = 2
+    SUPPLY = 3
+    COMPLETION = 4
+    ARRIVAL = 5
+
+
+class _Call:
+    """An entry of SimPy's queue that calls one function: what an event is, without the rest."""
+
+    __slots__ = ("_ok", "_value", "argument", "callbacks", "function")
+
+    def __init__(self, function: Callable[[Any], None], argument: Any) -> None:
+        self.function = function
+        self.argument = argument
+        self.callbacks: Any = (_run_call,)
+        self._ok = True
+        self._value = None
+
+
+def _run_call(call: _Call) -> None:
+    call.function(call.argument)
+
+
+class Clock(simpy.Environment):
+    """Simulated seconds since the start of the run.
+
+    Attributes:
+        events: how many events have been handled so far. Work, not time: a phone that does
+            nothing adds none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(initial_time=0.0)
+        self.events = 0
+
+    def call_at(
+        self, time_s: float, order: int, function: Callable[[Any], None], argument: Any = None
+    ) -> None:
+        """Call ``function(argument)`` at the absolute moment ``time_s``.
+
+        There is no way to take a call back; a :class:`Timer` can be re-armed and stopped.
+
+        Args:
+            time_s: not before the present moment; infinity means never.
+            order: one of :class:`Order`.
+
+        Raises:
+            SimulationError: if ``time_s`` lies in the past or is not a number.
+        """
+        if not time_s >= self._now:
+            raise SimulationError(
+                f"a call was scheduled at {time_s!r} s, but the clock is at {self._now!r} s"
+            )
+        if time_s != inf:
+            heappush(self._queue, (time_s, order, next(self._eid), _Call(function, argument)))  # type: ignore[arg-type]
+
+    def step(self) -> None:
+        """Handle the next event (SimPy's own ``run`` drives the clock through this)."""
+        super().step()
+        self.events += 1
+
+    def run_until(self, until_s: float) -> None:
+        """Handle every event before ``until_s``, then set the clock to ``until_s``.
+
+        Raises:
+            SimulationError: if ``until_s`` lies in the past.
+        """
+        if not until_s >= self._now:
+            raise SimulationError(
+                f"run until {until_s!r} s was asked for, but the clock is at {self._now!r} s"
+            )
+        queue = self._queue
+        handled = 0
+        try:
+            while queue and queue[0][0] < until_s:
+                self._now, _, _, event = heappop(queue)
+                handled += 1
+                if type(event) is _Call:
+                    event.function(event.argument)
+                    continue
+                callbacks, event.callbacks = event.callbacks, None
+                for callback in callbacks:
+                    callback(event)
+                if not event._ok and not hasattr(event, "_defused"):
+                    raise event._value
+        finally:
+            self.events += handled
+        self._now = until_s
+
+
+class Timer:
+    """One wake-up that can be moved at will: ``function()`` is called at the moment last asked for.
+
+    Moving it later costs nothing until the old moment comes; moving it earlier leaves the old
+    entry in the queue, where it is skipped.
+    """
+
+    __slots__ = ("_clock", "_due_s", "_function", "_order", "_pending", "_pending_s")
+
+    def __init__(self, clock: Clock, order: int, function: Callable[[], None]) -> None:
+        self._clock = clock
+        self._order = order
+        self._function = function
+        self._due_s = inf
+        self._pending_s = inf
+        self._pending: _Call | None = None
+
+    @property
+    def due_s(self) -> float:
+        """When it will go off; infinity if it is stopped."""
+        return self._due_s
+
+    def set(self, time_s: float) -> None:
+        """Go off at ``time_s`` (absolute; infinity stops the timer) instead of at any other time.
+
+        Raises:
+            SimulationError: if ``time_s`` lies in the past or is not a number.
+        """
+        clock = self._clock
+        if not time_s >= clock._now:
+            raise SimulationError(
+                f"a timer was set to {time_s!r} s, but the clock is at {clock._now!r} s"
+            )
+        self._due_s = time_s
+        if time_s < self._pending_s:
+            self._pending_s = time_s
+            self._pending = call = _Call(self._wake, None)
+            call.argument = call
+            heappush(clock._queue, (time_s, self._order, next(clock._eid), call))  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        """Do not go off."""
+        self._due_s = inf
+
+    def _wake(self, call: _Call) -> None:
+        if call is not self._pending:
+            return  # moved earlier since: this entry is stale
+        self._pending = None
+        self._pending_s = inf
+        due_s = self._due_s
+        if due_s > self._clock._now:
+            if due_s != inf:
+                self.set(due_s)
+            return
+        self._due_s = inf
+        self._function()

@@ -1,0 +1,342 @@
+"""Users' YAML files: read with the place of every key, checked against a schema, refused in full.
+
+:func:`read_document` keeps where each value stands; :func:`validate` checks it against a
+:class:`Schema` and turns *all* that is wrong into located :class:`~edgesim.core.errors.Problem`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgesim.core.errors import ConfigError, Problem, did_you_mean
+
+__all__ = [
+    "Document",
+    "KeyPath",
+    "Schema",
+    "check",
+    "parse_document",
+    "read_document",
+    "validate",
+]
+
+KeyPath = tuple[str | int, ...]
+
+_LARGEST_BYTES = 10_000_000
+_MOST_NODES = 500_000
+_DEEPEST = 50
+
+
+class Schema(BaseModel):
+    """Base of every file's schema: no unknown keys, no coercion, no NaN, no infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML file as plain data, with the place of every key.
+
+    Attributes:
+        file: what to call it in messages.
+        data: dictionaries, lists and scalars.
+        places: file and 1-based line of each key path.
+    """
+
+    file: str
+    data: Any
+    places: dict[KeyPath, tuple[str, int | None]] = field(default_factory=dict)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem with the value at ``path``, at the nearest place known."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.places:
+                file, line = self.places[path[:end]]
+                return Problem(file, line, dotted(path), message)
+        return Problem(self.file, None, dotted(path), message)
+
+    def put(self, path: KeyPath, value: Any, file: str) -> None:
+        """Set the value at ``path``, making mappings on the way; it came from ``file``.
+
+        Raises:
+            ConfigError: if something on the way is neither a mapping nor a list with that entry.
+        """
+        here = self.data
+        for depth, key in enumerate(path[:-1]):
+            if isinstance(here, dict):
+                here = here.setdefault(key, {})
+            elif isinstance(here, list) and isinstance(key, int) and key < len(here):
+                here = here[key]
+            else:
+                raise ConfigError([Problem(file, None, dotted(path), f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}")])
+        last = path[-1]
+        if isinstance(here, dict) or (
+            isinstance(here, list) and isinstance(last, int) and last < len(here)
+        ):
+            here[last] = value  # type: ignore[index]
+        else:
+            raise ConfigError([Problem(file, None, dotted(path), f"{dotted(path[:-1]) or 'the file'} has no entry {last!r}")])
+        for known in [known for known in self.places if known[: len(path)] == path]:
+            del self.places[known]
+        self.places[path] = (file, None)
+
+
+def dotted(path: KeyPath) -> str:
+    """``("phones", 0, "name")`` as ``phones[0].name``."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += f".{key}" if text else str(key)
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, that also takes 1e3 and 5e-3 for numbers."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def read_document(path: Path, name: str | None = None) -> Document:
+    """Read a YAML file.
+
+    Args:
+        path: the file.
+        name: what to call it in messages; by default its path.
+
+    Raises:
+        ConfigError: if it cannot be read, is not UTF-8, or is not YAML.
+    """
+    file = str(path) if name is None else name
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise ConfigError([Problem(file, None, "", f"larger than {_LARGEST_BYTES} bytes")])
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            [Problem(file, None, "", f"cannot be read: {error.strerror or error}")]
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            [Problem(file, None, "", f"is not UTF-8 text (byte {error.start})")]
+        ) from None
+    return parse_document(text, file)
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Parse YAML text; ``file`` is what to call it in messages.
+
+    Raises:
+        ConfigError: with every duplicate key and every problem of syntax.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        builder = _Builder(loader, file)
+        data = builder.build(root, (), ()) if root is not None else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = "not valid YAML: " + " ".join(
+            part for part in (error.context, error.problem) if part
+        )
+        raise ConfigError([Problem(file, mark.line + 1 if mark else None, "", message)]) from None
+    except yaml.YAMLError as error:
+        message = str(error).splitlines()[0] if str(error) else "unreadable"
+        raise ConfigError([Problem(file, None, "", f"not valid YAML: {message}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(file, None, "", "nested too deeply")]) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return Document(file, data, builder.places)
+
+
+class _Builder:
+    """Turns YAML nodes into plain data, noting the line of each."""
+
+    def __init__(self, loader: _Loader, file: str) -> None:
+        self._loader = loader
+        self._file = file
+        self._nodes = 0
+        self.places: dict[KeyPath, tuple[str, int | None]] = {}
+        self.problems: list[Problem] = []
+
+    def build(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
+        line = node.start_mark.line + 1
+        self.places.setdefault(path, (self._file, line))
+        self._nodes += 1
+        if id(node) in parents or len(parents) > _DEEPEST or self._nodes > _MOST_NODES:
+            why = "refers to itself" if id(node) in parents else "is nested too deeply or too large"
+            raise yaml.MarkedYAMLError(problem=why, problem_mark=node.start_mark)
+        parents = (*parents, id(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, parents)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, i), parents) for i, item in enumerate(node.value)]
+        try:
+            return self._loader.construct_object(node)
+        except (ValueError, OverflowError) as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
+
+    def _mapping(
+        self, node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]
+    ) -> dict[str, Any]:
+        own: dict[str, int] = {}
+        for key_node, _ in node.value:
+            key, line = key_node.value, key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            if key in own and key != "<<":
+                message = f"given twice; it stands in line {own[key]} already"
+                self.problems.append(Problem(self._file, line, dotted((*path, key)), message))
+            own.setdefault(key, line)
+        # Puts what "<<" merges in before the mapping's own keys, which so override it.
+        self._loader.flatten_mapping(node)
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = None
+            if isinstance(key_node, yaml.ScalarNode):
+                key = self._loader.construct_object(key_node)
+            if not isinstance(key, str):
+                shown = key_node.value if isinstance(key_node.value, str) else "a collection"
+                message = f"the key {shown} is not text; quote it"
+                self.problems.append(Problem(self._file, line, dotted(path), message))
+                continue
+            self.places[(*path, key)] = (self._file, line)
+            data[key] = self.build(value_node, (*path, key), parents)
+        return data
+
+
+SchemaT = TypeVar("SchemaT", bound=Schema)
+
+
+def check(document: Document, schema: type[SchemaT]) -> tuple[SchemaT | None, list[Problem]]:
+    """Check a document against a schema: what it says, or ``None`` and every problem found."""
+    if not isinstance(document.data, dict):
+        found = "nothing" if document.data is None else _shown(document.data)
+        message = f"expected keys and values at the top of the file, found {found}"
+        return None, [document.problem((), message)]
+    try:
+        return schema.model_validate(document.data), []
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False):
+            path, known = _resolve(document.data, schema, detail["loc"])
+            problems.append(document.problem(path, _message(detail, path, known)))
+        return None, list(dict.fromkeys(problems))
+
+
+def validate(document: Document, schema: type[SchemaT]) -> SchemaT:
+    """Check a document against a schema.
+
+    Raises:
+        ConfigError: with every problem found, each at its place.
+    """
+    found, problems = check(document, schema)
+    if found is None:
+        raise ConfigError(problems)
+    return found
+
+
+def _message(detail: Any, path: KeyPath, known: list[str]) -> str:
+    kind, found = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key; {did_you_mean(path[-1] if path else '', known)}"
+    if kind == "missing":
+        return "this key is required and missing"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        context = detail.get("ctx", {})
+        name = str(context.get("discriminator", "kind")).strip("'")
+        tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
+        if kind == "union_tag_not_found":
+            return f"needs a key {name!r}" + (f", one of {', '.join(tags)}" if tags != [""] else "")
+        tag = context.get("tag", found)
+        return f"unknown {name} {tag!r}; {did_you_mean(tag, tags)}"
+    if kind == "literal_error":
+        expected = re.findall(r"'([^']*)'|(-?\d+)", str(detail.get("ctx", {}).get("expected", "")))
+        names = [text or number for text, number in expected]
+        return f"found {_shown(found)}; {did_you_mean(found, names)}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if kind == "value_error":
+        return message
+    return f"{message.replace('input should', 'it should')}; found {_shown(found)}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, list[str]]:
+    """The path in the user's data that a pydantic location means, and the keys known there.
+
+    Pydantic puts the tags of unions into its locations; the user's file does not have them.
+    """
+    path: list[str | int] = []
+    types = list(_options(schema))
+    known: list[str] = []
+    for key in loc:
+        known = sorted({name for t in types if _is_schema(t) for name in t.model_fields})
+        here = isinstance(data, dict) and key in data
+        here = here or (isinstance(data, list) and isinstance(key, int) and key < len(data))
+        is_field = key in known
+        if here or is_field or not any(_is_schema(t) and _has_tag(t, key) for t in types):
+            path.append(key)
+            data = data[key] if here else None
+            types = [option for t in types for option in _inside(t, key)]
+        else:
+            types = [t for t in types if not _is_schema(t) or _has_tag(t, key)]
+    return tuple(path), known
+
+
+def _is_schema(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, BaseModel)
+
+
+def _has_tag(type_: Any, tag: Any) -> bool:
+    kind = type_.model_fields.get("kind")
+    return kind is not None and tag in get_args(kind.annotation)
+
+
+def _inside(type_: Any, key: Any) -> Iterator[Any]:
+    if _is_schema(type_):
+        info = type_.model_fields.get(key)
+        if info is not None:
+            yield from _options(info.annotation)
+    elif get_origin(type_) is dict:
+        yield from _options(get_args(type_)[1])
+    elif get_origin(type_) in (list, tuple):
+        yield from _options(get_args(type_)[0])
+
+
+def _options(annotation: Any) -> Iterator[Any]:
+    """The alternatives of a type: unions taken apart, annotations and None dropped."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _options(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for option in get_args(annotation):
+            yield from _options(option)
+    elif annotation is not NoneType and origin is not Literal:
+        yield annotation

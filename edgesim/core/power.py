@@ -1,0 +1,226 @@
+"""Power states and the energy ledger: every joule integrated exactly and booked once.
+
+A device's :class:`Meter` holds one :class:`PowerState` per component (base, a processor, a radio).
+A power state is a number of watts, what it is doing (its *activity*), and the users on whose behalf
+it does it. Whenever any of these changes, the joules since the last change are settled: there is no
+sampling and no tick, so the sums are exact whatever is recorded.
+
+Joules are shared evenly among the present users, by one running number per component (joules so far
+per user): joining notes it, leaving takes the difference. That is O(1) however many users share, and
+a user that leaves books its part to ``(component, activity, job)`` and to its own ``energy_j``.
+Joules of moments without users belong to job ``none``.
+
+The meter integrates the *total* power by itself, from the same changes, as what leaves the battery.
+That the two agree to 1e-9 is checked at the end of every run (:meth:`Meter.audit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from edgesim.core.clock import Clock
+from edgesim.core.errors import SimulationError
+
+__all__ = ["LEDGER_TOLERANCE", "NOBODY", "Meter", "PowerState", "User"]
+
+NOBODY = "none"
+"""The job that owns what nobody asked for."""
+
+LEDGER_TOLERANCE = 1e-9
+"""Relative difference allowed between what the ledger booked and what the battery gave."""
+
+
+class User(Protocol):
+    """Whoever energy is spent for: one request, one client's round, one fine-tuning step.
+
+    Attributes:
+        job: the name of the job it belongs to.
+        energy_j: what has been booked to it so far.
+    """
+
+    job: str
+    energy_j: float
+
+
+class PowerState:
+    """The watts of one component, and who answers for them; made by :meth:`Meter.component`.
+
+    Attributes:
+        name: the component.
+        activity: what it is doing; moments without users are booked under this name.
+        power_w: watts at present.
+    """
+
+    __slots__ = (
+        "_booked",
+        "_clock",
+        "_index",
+        "_meter",
+        "_per_user_j",
+        "_since_s",
+        "_users",
+        "activity",
+        "name",
+        "power_w",
+    )
+
+    def __init__(
+        self, meter: Meter, index: int, name: str, power_w: float, activity: str
+    ) -> None:
+        self._meter = meter
+        self._clock = meter._clock
+        self._index = index
+        self._booked = meter._booked
+        self._since_s = meter._since_s
+        self._users = 0
+        self._per_user_j = 0.0
+        self.name = name
+        self.activity = activity
+        self.power_w = power_w
+
+    def _settle(self, now_s: float) -> None:
+        if now_s == self._since_s:
+            return
+        energy_j = self.power_w * (now_s - self._since_s)
+        self._since_s = now_s
+        if self._users:
+            self._per_user_j += energy_j / self._users
+        elif energy_j:
+            key = (self.name, self.activity, NOBODY)
+            self._booked[key] = self._booked.get(key, 0.0) + energy_j
+
+    def set(self, power_w: float, activity: str) -> None:
+        """Draw ``power_w`` watts for ``activity`` from now on."""
+        now_s = self._clock._now
+        self._settle(now_s)
+        self.activity = activity
+        if power_w != self.power_w:
+            self.power_w = power_w
+            self._meter._change(self._index, power_w, now_s)
+
+    def join(self) -> float:
+        """Become one of the users who share the joules from now on; the mark is for :meth:`leave`."""
+        self._settle(self._clock._now)
+        if not self._users:
+            # Nobody holds a mark: start from zero again, so that differences keep their digits.
+            self._per_user_j = 0.0
+        self._users += 1
+        return self._per_user_j
+
+    def book(self, user: User, mark: float, activity: str) -> float:
+        """Book to ``user`` its part since ``mark``, and go on as a user; the new mark."""
+        self._settle(self._clock._now)
+        energy_j = self._per_user_j - mark
+        key = (self.name, activity, user.job)
+        self._booked[key] = self._booked.get(key, 0.0) + energy_j
+        user.energy_j += energy_j
+        return self._per_user_j
+
+    def leave(self, user: User, mark: float, activity: str) -> None:
+        """Book to ``user`` its part since ``mark`` and stop being a user."""
+        self.book(user, mark, activity)
+        self._users -= 1
+
+
+class Meter:
+    """What one device draws, by component.
+
+    Args:
+        clock: the clock.
+        device: its name, for messages.
+        since_s: the moment from which it draws; components added later draw from then on, too, so
+            that a device may be built after a past in which nothing changed.
+
+    Attributes:
+        power_w: watts at present, all components together.
+    """
+
+    __slots__ = (
+        "_booked",
+        "_clock",
+        "_drawn_j",
+        "_since_s",
+        "_states",
+        "_watchers",
+        "_watts",
+        "device",
+        "power_w",
+    )
+
+    def __init__(self, clock: Clock, device: str, since_s: float = 0.0) -> None:
+        self._clock = clock
+        self._booked: dict[tuple[str, str, str], float] = {}
+        self._drawn_j = 0.0
+        self._since_s = since_s
+        self._states: list[PowerState] = []
+        self._watts: list[float] = []
+        self.device = device
+        self.power_w = 0.0
+        self._watchers: tuple[Callable[[], None], ...] = ()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher()`` after each change of the total power."""
+        self._watchers = (*self._watchers, watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._watchers = tuple(other for other in self._watchers if other != watcher)
+
+    def component(self, name: str, power_w: float, activity: str) -> PowerState:
+        """Add a component that draws ``power_w`` watts for ``activity``, before any change."""
+        state = PowerState(self, len(self._states), name, power_w, activity)
+        self._states.append(state)
+        self._watts.append(power_w)
+        self.power_w = sum(self._watts)
+        return state
+
+    def _change(self, index: int, power_w: float, now_s: float) -> None:
+        self._drawn_j += self.power_w * (now_s - self._since_s)
+        self._since_s = now_s
+        self._watts[index] = power_w
+        # Summed afresh rather than adjusted, so that no rounding is carried along.
+        self.power_w = sum(self._watts)
+        for watcher in self._watchers:
+            watcher()
+
+    def switch_off(self, time_s: float) -> None:
+        """Draw nothing from ``time_s`` on, which may lie in the past if nothing changed since."""
+        self._drawn_j += self.power_w * (time_s - self._since_s)
+        self._since_s = time_s
+        self._watts = [0.0] * len(self._states)
+        self.power_w = 0.0
+        for state in self._states:
+            state._settle(time_s)
+            state.power_w = 0.0
+            state.activity = "off"
+        for watcher in self._watchers:
+            watcher()
+
+    @property
+    def drawn_j(self) -> float:
+        """Joules drawn up to the present moment."""
+        return self._drawn_j + self.power_w * (self._clock._now - self._since_s)
+
+    def settle(self) -> None:
+        """Book everything up to the present moment that has no user; users still hold theirs."""
+        for state in self._states:
+            state._settle(self._clock._now)
+
+    def bookings(self) -> list[tuple[str, str, str, float]]:
+        """What has been booked: (component, activity, job, joules), sorted by name."""
+        return [(*key, energy_j) for key, energy_j in sorted(self._booked.items())]
+
+    def audit(self) -> None:
+        """Check that everything drawn has been booked; call it when every user has left.
+
+        Raises:
+            SimulationError: if ledger and battery differ by more than :data:`LEDGER_TOLERANCE`.
+        """
+        self.settle()
+        booked_j = sum(self._booked.values())
+        drawn_j = self.drawn_j
+        if not abs(booked_j - drawn_j) <= LEDGER_TOLERANCE * max(abs(drawn_j), 1e-3):
+            raise SimulationError(
+                f"{self.device}: {drawn_j!r} J were drawn, but {booked_j!r} J were booked"
+            )

@@ -1,0 +1,109 @@
+"""The tables of a run: every column, its type and its unit. This is the contract with notebooks.
+
+A table is sorted by its key when the run ends, so that row i is the same request whatever
+controller was at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["TABLES", "TableSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A table's columns.
+
+    Attributes:
+        name: the file is ``NAME.parquet``.
+        row: what one row stands for.
+        columns: type of each: ``text``, ``real`` (float64), ``whole`` (int64) or ``truth`` (bool);
+            any may be null.
+        key: the columns it is sorted by.
+    """
+
+    name: str
+    row: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+
+
+_ALL = (
+    TableSpec(
+        "requests",
+        "a request that arrived",
+        {
+            "job": "text",
+            "device": "text",
+            "time_s": "real",  # of arrival
+            "model": "text",
+            "target": "text",  # place/processor/precision; null if none was chosen
+            "status": "text",  # done, failed:REASON, unfinished
+            "latency_s": "real",  # arrival to result; null unless done
+            "energy_j": "real",  # booked to it on the phone
+            "deadline_s": "real",  # null for none
+            "deadline_met": "truth",  # null without a deadline, or if the run ended before it
+            "accuracy": "real",  # of the model in that precision; null unless done
+            "accuracy_min": "real",  # required; null for no requirement
+            "rssi_dbm": "real",  # conditions at arrival; null without a network
+            "co_cpu": "real",
+            "co_mem": "real",
+            "phase": "text",  # training, evaluation
+        },
+        ("time_s", "job", "device"),
+    ),
+    TableSpec(
+        "decisions",
+        "a decision",
+        {
+            "time_s": "real",
+            "job": "text",
+            "slot": "text",
+            "controller": "text",
+            "subject": "text",  # the device it is about
+            "decision": "text",
+            "reward": "real",  # null where the controller has none
+            "explored": "truth",
+            "phase": "text",
+        },
+        ("time_s", "job", "slot", "subject"),
+    ),
+    TableSpec(
+        "states",
+        "a change of a recorded quantity",
+        {"time_s": "real", "device": "text", "quantity": "text", "value": "real"},
+        ("time_s", "device", "quantity"),
+    ),
+    TableSpec(
+        "energy",
+        "a device, component, activity and job",
+        {
+            "device": "text",
+            "component": "text",
+            "activity": "text",
+            "job": "text",
+            "energy_j": "real",
+        },
+        ("device", "component", "activity", "job"),
+    ),
+    TableSpec(
+        "devices",
+        "a device",
+        {
+            "device": "text",
+            "kind": "text",  # phone, server
+            "profile": "text",
+            "charge_start": "real",  # 0-1; null for a server
+            "charge_end": "real",
+            "energy_drawn_j": "real",
+            # and busy_PROCESSOR_s for every processor that some device has
+        },
+        ("device",),
+    ),
+)
+
+TABLES: Mapping[str, TableSpec] = MappingProxyType({spec.name: spec for spec in _ALL})
+"""Every table, by name."""

@@ -1,0 +1,1 @@
+"""Phones and servers: their profiles, and the objects that compute, transfer and run empty."""

@@ -1,0 +1,1 @@
+"""Networks: the air between phones and access points, and the wires behind them."""

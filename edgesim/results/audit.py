@@ -1,0 +1,45 @@
+"""Checks of a finished run that need nothing but its tables: what ``edgesim run --check`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from edgesim.core.errors import SimulationError
+from edgesim.results.result import Result
+
+__all__ = ["audit"]
+
+TOLERANCE = 1e-9
+
+
+def audit(result: Result) -> Iterator[str]:
+    """Check a run's books; yields one line per check that holds.
+
+    Raises:
+        SimulationError: at the first check that does not.
+    """
+    energy, devices = result.energy, result.devices.set_index("device")
+    booked = energy.groupby("device").energy_j.sum().reindex(devices.index, fill_value=0.0)
+    _agree("energy booked and energy drawn", booked, devices.energy_drawn_j)
+    yield f"energy booked equals energy drawn on {len(devices)} devices"
+
+    phones = devices[devices.kind == "phone"].index
+    on_phones = energy[energy.device.isin(phones) & (energy.job != "none")]
+    jobs = on_phones.groupby(["device", "job"]).energy_j.sum()
+    requests = result.requests.groupby(["device", "job"]).energy_j.sum()
+    _agree("energy of jobs and of their requests", jobs, requests.reindex(jobs.index, fill_value=0))
+    yield f"the requests' joules add up to their jobs' on {len(phones)} phones"
+
+    charge = devices.loc[phones, ["charge_start", "charge_end"]]
+    if not ((charge >= 0) & (charge <= 1)).all(axis=None):
+        raise SimulationError("a state of charge has left [0, 1]")
+    yield "every state of charge is in [0, 1]"
+
+
+def _agree(what: str, one: pd.Series[float], other: pd.Series[float]) -> None:
+    gap = (one - other).abs() > TOLERANCE * one.abs().clip(lower=1e-9)
+    if gap.any():
+        where = gap.idxmax()
+        raise SimulationError(f"{what} differ at {where}: {one[where]!r} and {other[where]!r} J")

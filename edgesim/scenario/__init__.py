@@ -1,0 +1,1 @@
+"""Scenarios: YAML files that describe a world, checked, built and run."""

@@ -1,0 +1,335 @@
+"""Loading a scenario: found, read, overridden, checked; every problem of it reported at once."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from edgesim.controllers.registry import CONTROLLERS, unknown_controller
+from edgesim.core.documents import (
+    Document,
+    KeyPath,
+    check,
+    parse_document,
+    read_document,
+)
+from edgesim.core.errors import ConfigError, Problem, did_you_mean
+from edgesim.hardware.profiles import Catalogue, catalogue_folder
+from edgesim.nn.zoo import ZOO
+from edgesim.scenario.schema import (
+    GaussMarkovSpec,
+    MarkovSpec,
+    PeriodicSpec,
+    Scenario,
+    TraceSpec,
+)
+
+__all__ = ["LoadedScenario", "Override", "find_scenario", "load_scenario", "scenario_names"]
+
+OVERRIDE_FILE = "command line"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedScenario:
+    """A scenario that is in order.
+
+    Attributes:
+        scenario: what it says.
+        path: its file.
+        catalogue: the profiles it may use.
+        traces: times and values of each trace file it names.
+    """
+
+    scenario: Scenario
+    path: Path
+    catalogue: Catalogue
+    traces: Mapping[str, tuple[list[float], list[float]]]
+
+
+Override = tuple[str, Any]
+"""A dotted key path and the value to put there."""
+
+
+def scenario_names() -> list[str]:
+    """The scenarios that ship with edgesim."""
+    return sorted(file.stem for file in catalogue_folder("scenarios").glob("*.yaml"))
+
+
+def find_scenario(name: str | Path) -> Path:
+    """The file of a scenario: a path, or the name of one that ships with edgesim.
+
+    Raises:
+        ConfigError: if there is neither.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    shipped = catalogue_folder("scenarios") / f"{name}.yaml"
+    if str(name) in scenario_names():
+        return shipped
+    message = f"no such file, and no such scenario ships with edgesim; {did_you_mean(name, scenario_names())}"
+    raise ConfigError([Problem(str(name), None, "", message)])
+
+
+def load_scenario(name: str | Path, overrides: Iterable[Override] = ()) -> LoadedScenario:
+    """Read a scenario and check it in full.
+
+    Args:
+        name: a path, or the name of a scenario that ships with edgesim.
+        overrides: values put in place of the file's, such as ``("phones.pixel.count", 3)``.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    path = find_scenario(name)
+    document = read_document(path)
+    problems = []
+    for key, value in overrides:
+        try:
+            document.put(_key_path(key), value, OVERRIDE_FILE)
+        except ConfigError as error:
+            problems += error.problems
+    folder = path.parent / "device_profiles"
+    catalogue = Catalogue([folder] if folder.is_dir() else [])
+    scenario, found = check(document, Scenario)
+    problems += found
+    problems += _dangling(document, catalogue)
+    traces: dict[str, tuple[list[float], list[float]]] = {}
+    if scenario is not None and not problems:
+        for place, spec in _traces(scenario):
+            try:
+                traces[spec.file] = _read_trace(path.parent / spec.file, spec)
+            except ConfigError as error:
+                problems += error.problems
+            except OSError as error:
+                message = f"{spec.file} cannot be read: {error.strerror or error}"
+                problems.append(document.problem((*place, "file"), message))
+        problems += _too_much(document, scenario)
+    if problems or scenario is None:
+        raise ConfigError(problems)
+    return LoadedScenario(scenario, path, catalogue, traces)
+
+
+def parse_override(text: str) -> Override:
+    """``path.to.key=value`` from a command line; the value is YAML.
+
+    Raises:
+        ConfigError: if there is no ``=``, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        message = f"{text!r} is not of the form path.to.key=value"
+        raise ConfigError([Problem(OVERRIDE_FILE, None, "--set", message)])
+    return key, parse_document(value, OVERRIDE_FILE).data
+
+
+def _key_path(text: str) -> KeyPath:
+    return tuple(int(part) if part.isdigit() else part for part in text.split("."))
+
+
+# --- references ----------------------------------------------------------------------------------
+
+
+def _dangling(document: Document, catalogue: Catalogue) -> list[Problem]:
+    """Every name in the file that names nothing. Works on the raw file, however broken the rest."""
+    data = document.data
+    if not isinstance(data, dict):
+        return []
+    problems = []
+
+    def look(path: KeyPath, name: object, known: Iterable[str], what: str) -> None:
+        known = list(known)
+        if isinstance(name, str) and name not in known:
+            hint = did_you_mean(name, known)
+            problems.append(document.problem(path, f"there is no {what} {name!r}; {hint}"))
+
+    networks, sites, phones = (_mapping(data, key) for key in ("networks", "sites", "phones"))
+    for key, group in _entries(phones):
+        path = ("phones", key)
+        look((*path, "profile"), group.get("profile"), catalogue.names("phone"), "phone profile")
+        look((*path, "network"), group.get("network"), networks, "network")
+        problems += _unloadable(document, (*path, "profile"), group, catalogue)
+    for key, site in _entries(sites):
+        path = ("sites", key)
+        look((*path, "server"), site.get("server"), catalogue.names("server"), "server profile")
+        problems += _unloadable(document, (*path, "server"), site, catalogue)
+        if key == "device":
+            problems.append(document.problem(path, "'device' means the phone itself; rename it"))
+    for key, job in _entries(_mapping(data, "jobs")):
+        path = ("jobs", key)
+        look((*path, "model"), job.get("model"), ZOO, "model")
+        for index, name in enumerate(_list(job, "phones")):
+            look((*path, "phones", index), name, phones, "phone group")
+        for index, name in enumerate(_list(job, "sites")):
+            look((*path, "sites", index), name, sites, "site")
+        problems += _unknown_controllers(document, (*path, "controllers"), job.get("controllers"))
+        problems += _empty_slots(document, path, job, data)
+        if key == "none":
+            problems.append(document.problem(path, "'none' means no job; rename it"))
+    problems += _unknown_controllers(document, ("controllers",), data.get("controllers"))
+    for slot, names in _mapping(data, "compare").items():
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            problems += _unknown_controllers(document, ("compare",), {slot: name}, (index,))
+        if isinstance(names, list) and len({str(name) for name in names}) < len(names):
+            problems.append(document.problem(("compare", slot), "a name is given twice"))
+    devices: dict[str, str] = dict.fromkeys(sites, "a site")
+    for key, group in _entries(phones):
+        for name in _names_of(key, group):
+            if name in devices:
+                message = f"its phone {name!r} has the name of {devices[name]}; rename one"
+                problems.append(document.problem(("phones", key), message))
+            devices[name] = f"a phone of group {key!r}"
+    states = _mapping(_mapping(data, "record"), "states")
+    for index, name in enumerate(_list(states, "devices")):
+        look(("record", "states", "devices", index), name, set(devices) - set(sites), "phone")
+    return problems
+
+
+def _unloadable(
+    document: Document, path: KeyPath, entry: Mapping[str, Any], catalogue: Catalogue
+) -> list[Problem]:
+    """What is wrong inside a profile that the entry names rightly."""
+    kind, load = ("phone", catalogue.phone) if path[-1] == "profile" else ("server", catalogue.server)
+    name = entry.get(str(path[-1]))
+    if not isinstance(name, str) or name not in catalogue.names(kind):
+        return []
+    try:
+        load(name)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def _unknown_controllers(
+    document: Document, path: KeyPath, chosen: object, end: KeyPath = ()
+) -> list[Problem]:
+    problems = []
+    for slot, name in chosen.items() if isinstance(chosen, dict) else ():
+        entry = CONTROLLERS.get(name) if isinstance(name, str) else None
+        if isinstance(name, str) and (entry is None or entry.slot != slot):
+            message = unknown_controller(name, str(slot))
+            problems.append(document.problem((*path, slot, *end), message))
+    return problems
+
+
+def _empty_slots(
+    document: Document, path: KeyPath, job: Mapping[str, Any], data: Mapping[str, Any]
+) -> list[Problem]:
+    if job.get("kind") != "inference":
+        return []
+    places = (_mapping(job, "controllers"), _mapping(data, "controllers"), _mapping(data, "compare"))
+    if any("offloading" in place for place in places):
+        return []
+    message = (
+        "nobody decides where its requests run; add 'controllers: {offloading: NAME}' to the job "
+        "or to the scenario"
+    )
+    return [document.problem(path, message)]
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(data: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = data.get(key)
+    return value if isinstance(value, list) else ()
+
+
+def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    return ((key, value) for key, value in data.items() if isinstance(value, dict))
+
+
+def device_names(group: str, count: int) -> list[str]:
+    """The names of a group's phones: the group's own for one, numbered for several."""
+    if count == 1:
+        return [group]
+    width = len(str(count - 1))
+    return [f"{group}_{index:0{width}d}" for index in range(count)]
+
+
+def _names_of(group: str, spec: Mapping[str, Any]) -> list[str]:
+    count = spec.get("count", 1)
+    return device_names(group, count) if isinstance(count, int) and 0 < count <= 1_000_000 else []
+
+
+# --- traces and size -----------------------------------------------------------------------------
+
+
+def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec]]:
+    for name, group in scenario.phones.items():
+        if isinstance(group.rssi_dbm, TraceSpec):
+            yield ("phones", name, "rssi_dbm"), group.rssi_dbm
+
+
+def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
+    problems: list[Problem] = []
+    times_s: list[float] = []
+    values: list[float] = []
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        rows = csv.reader(file)
+        if next(rows, None) != ["time_s", "value"]:
+            raise ConfigError([Problem(str(path), 1, "", "the first line must be 'time_s,value'")])
+        for line, row in enumerate(rows, start=2):
+            if not row:
+                continue
+            try:
+                time_s, value = (float(cell) for cell in row)
+            except ValueError:
+                problems.append(Problem(str(path), line, "", f"not two numbers: {','.join(row)}"))
+                continue
+            if not (isfinite(time_s) and -150 <= value <= 0):
+                message = f"needs a finite time and -150 to 0 dBm, found {time_s:g},{value:g}"
+                problems.append(Problem(str(path), line, "", message))
+            elif times_s and time_s <= times_s[-1]:
+                message = f"times must increase; {time_s:g} s follows {times_s[-1]:g} s"
+                problems.append(Problem(str(path), line, "", message))
+            elif not times_s and time_s != 0:
+                problems.append(Problem(str(path), line, "", "the first time must be 0"))
+            else:
+                times_s.append(time_s)
+                values.append(value)
+    if not problems and not times_s:
+        problems.append(Problem(str(path), None, "", "holds no values"))
+    if not problems and spec.period_s is not None and spec.period_s <= times_s[-1]:
+        message = f"period_s {spec.period_s:g} ends before its last time, {times_s[-1]:g} s"
+        problems.append(Problem(str(path), None, "", message))
+    if problems:
+        raise ConfigError(problems)
+    return times_s, values
+
+
+def _too_much(document: Document, scenario: Scenario) -> list[Problem]:
+    """Whether the scenario asks for more work than its own limits allow."""
+    requests = 0.0
+    for job in scenario.jobs.values():
+        arrivals = job.arrivals
+        rate_per_s = (
+            1e3 / arrivals.period_ms if isinstance(arrivals, PeriodicSpec) else arrivals.rate_per_s
+        )
+        phones = sum(scenario.phones[name].count for name in job.phones or scenario.phones)
+        requests += rate_per_s * phones * scenario.duration_s
+    changes = 0.0
+    for group in scenario.phones.values():
+        spec = group.rssi_dbm
+        if isinstance(spec, GaussMarkovSpec):
+            changes += group.count * scenario.duration_s / spec.step_s
+        elif isinstance(spec, MarkovSpec):
+            changes += group.count * scenario.duration_s / min(spec.mean_dwell_s)
+    problems = []
+    for key, count, limit in (
+        ("requests", requests, scenario.limits.requests),
+        ("signal_changes", changes, scenario.limits.signal_changes),
+    ):
+        if count > limit:
+            message = (
+                f"about {count:.3g} {key.replace('_', ' ')} are to be expected, more than the "
+                f"{limit:.3g} allowed; shorten duration_s or raise limits.{key}"
+            )
+            problems.append(document.problem(("duration_s",), message))
+    return problems

@@ -1,0 +1,208 @@
+"""Running a scenario, into a run folder or in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgesim.core.errors import ConfigError, EdgesimError, Problem
+from edgesim.core.recorder import Recorder, write_atomically
+from edgesim.results.result import Comparison, Result
+from edgesim.results.summary import inference_summary
+from edgesim.scenario.load import LoadedScenario, Override, load_scenario
+from edgesim.scenario.schema import Scenario
+from edgesim.scenario.world import World
+
+__all__ = ["choose", "compare", "run", "run_loaded"]
+
+_LIBRARIES = ("edgesim", "numpy", "pyarrow", "simpy")
+
+Progress = Callable[[float], None]
+
+
+def run(
+    scenario: str | Path,
+    *,
+    controllers: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Run one scenario with one set of controllers; its ``compare`` is left aside.
+
+    Args:
+        scenario: a path, or the name of a scenario that ships with edgesim.
+        controllers: who sits where: ``{"offloading": "cloud"}`` for all jobs,
+            ``{"camera.offloading": "cloud"}`` for one. They override the file's.
+        seed: in place of the file's.
+        overrides: any other keys, by dotted path: ``{"phones.mi_8_pro.count": 10}``.
+        out: the run folder to make; by default nothing is written.
+        progress: told now and then which share of the simulated time is over.
+
+    Returns:
+        The result, its tables as DataFrames. After an interruption (Ctrl-C) it holds what
+        happened before, its ``manifest["status"]`` is ``interrupted``.
+
+    Raises:
+        ConfigError: if the scenario is not in order, with every problem found.
+        EdgesimError: if ``out`` is in use already.
+    """
+    changes: list[Override] = list((overrides or {}).items())
+    changes += choose(controllers or {})
+    if seed is not None:
+        changes.append(("seed", seed))
+    return run_loaded(load_scenario(scenario, changes), out=out, progress=progress)
+
+
+def compare(
+    scenario: str | Path,
+    *,
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Comparison:
+    """Run a scenario once per controller of its ``compare``, on the same world.
+
+    Args:
+        scenario, seed, overrides: as for :func:`run`.
+        out: the folder to make, with a run folder ``cells/SLOT=NAME`` for each.
+        progress: told which controller is at work and which share of its run is over.
+
+    Raises:
+        ConfigError: as :func:`run`, and if the scenario has nothing to compare.
+        EdgesimError: if ``out`` is in use already.
+    """
+    changes: list[Override] = list((overrides or {}).items())
+    if seed is not None:
+        changes.append(("seed", seed))
+    loaded = load_scenario(scenario, changes)
+    if not loaded.scenario.compare:
+        message = "has no 'compare' to run; add 'compare: {offloading: [NAME, ...]}'"
+        raise ConfigError([Problem(str(loaded.path), None, "", message)])
+    ((slot, names),) = loaded.scenario.compare.items()
+    folder = None if out is None else _claim(Path(out))
+    results: dict[str, Result] = {}
+    for name in names:
+        cell = load_scenario(scenario, [*changes, *_everywhere(loaded, slot, name)])
+        cell_folder = None if folder is None else folder / "cells" / f"{slot}={name}"
+        report = None if progress is None else _for_cell(progress, name)
+        results[name] = run_loaded(cell, out=cell_folder, progress=report)
+        if not results[name].is_complete:
+            break
+    return Comparison(slot, results)
+
+
+def _for_cell(progress: Callable[[str, float], None], name: str) -> Progress:
+    return lambda share: progress(name, share)
+
+
+def choose(controllers: Mapping[str, str]) -> list[Override]:
+    """The overrides that put controllers into slots: ``SLOT`` of all jobs or ``JOB.SLOT`` of one."""
+    changes: list[Override] = []
+    for key, name in controllers.items():
+        job, _, slot = key.rpartition(".")
+        changes.append((f"jobs.{job}.controllers.{slot}" if job else f"controllers.{slot}", name))
+    return changes
+
+
+def _everywhere(loaded: LoadedScenario, slot: str, name: str) -> list[Override]:
+    """The overrides that put a controller into a slot of every job, those with their own too."""
+    jobs = [job for job, spec in loaded.scenario.jobs.items() if slot in spec.controllers]
+    return choose({slot: name, **{f"{job}.{slot}": name for job in jobs}})
+
+
+def run_loaded(
+    loaded: LoadedScenario, *, out: str | Path | None = None, progress: Progress | None = None
+) -> Result:
+    """Run a scenario that has been loaded; arguments and result as for :func:`run`."""
+    scenario = loaded.scenario
+    missing = [job for job, spec in scenario.jobs.items() if not {**scenario.controllers, **spec.controllers}]
+    if missing:
+        names = [name for names in scenario.compare.values() for name in names]
+        message = (
+            f"nobody decides for job {missing[0]!r}; 'compare' names {', '.join(names)}: choose "
+            "one with -c offloading=NAME, or compare them all"
+        )
+        raise ConfigError([Problem(str(loaded.path), None, "controllers", message)])
+    folder = None if out is None else _claim(Path(out))
+    recorder = Recorder(folder, _tables(scenario))
+    world = World(loaded, recorder)
+    manifest = _manifest(loaded, world)
+    started = time.perf_counter()
+
+    def write_manifest(status: str) -> None:
+        manifest["status"] = status
+        manifest["wall_s"] = time.perf_counter() - started
+        if folder is not None:
+            write_atomically(folder / "run.json", _json(manifest))
+
+    # Until the end is reached, what stands on disk says that it was not.
+    write_manifest("interrupted")
+    status = "complete"
+    try:
+        world.run(progress)
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except EdgesimError as error:
+        # What has happened so far stays: its tables are made whole before the error is told.
+        recorder.finish()
+        manifest["error"] = str(error)
+        write_manifest("interrupted")
+        raise
+    summary = world.finish()
+    finished = recorder.finish()
+    summary |= inference_summary(finished["requests"])
+    if folder is not None:
+        write_atomically(folder / "summary.json", _json(summary))
+    write_manifest(status)
+    return Result(manifest, summary, finished, folder)
+
+
+def _tables(scenario: Scenario) -> list[str]:
+    optional = {"decisions": scenario.record.decisions, "states": scenario.record.states}
+    return ["requests", "energy", "devices", *(name for name, wanted in optional.items() if wanted)]
+
+
+def _claim(folder: Path) -> Path:
+    """Make a folder for a run, never on top of something else."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EdgesimError(
+            f"{folder} is in use already; choose another folder with --out, or remove it first"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgesimError(f"{folder} cannot be made: {error.strerror}") from None
+    return folder
+
+
+def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
+    used = {spec.profile for spec in loaded.scenario.phones.values()}
+    used |= {spec.server for spec in loaded.scenario.sites.values()}
+    return {
+        "scenario_file": loaded.path.name,
+        "scenario": loaded.scenario.model_dump(mode="json"),
+        "seed": loaded.scenario.seed,
+        "controllers": world.controllers,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
+        "profile_sha256": loaded.catalogue.digests(used),
+        "trace_sha256": {
+            name: hashlib.sha256((loaded.path.parent / name).read_bytes()).hexdigest()
+            for name in sorted(loaded.traces)
+        },
+    }
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"

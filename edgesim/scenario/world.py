@@ -1,0 +1,273 @@
+"""A world: a scenario built, ready to run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import fsum, inf
+from typing import Any
+
+import numpy as np
+
+from edgesim.controllers.registry import make_controller
+from edgesim.controllers.slots import Setting, Slot
+from edgesim.core.clock import Clock
+from edgesim.core.errors import SimulationError
+from edgesim.core.power import LEDGER_TOLERANCE
+from edgesim.core.random import Streams
+from edgesim.core.recorder import Recorder, Table
+from edgesim.core.signals import (
+    ConstantBank,
+    GaussMarkovBank,
+    MarkovBank,
+    SignalBank,
+    TraceBank,
+)
+from edgesim.core.units import ms_to_s
+from edgesim.hardware.fleet import Fleet, PhoneGroup
+from edgesim.hardware.phone import Phone
+from edgesim.hardware.server import Server
+from edgesim.network.wifi import AccessPoint
+from edgesim.nn.zoo import ZOO
+from edgesim.scenario.load import LoadedScenario, device_names
+from edgesim.scenario.schema import (
+    ConstantSpec,
+    GaussMarkovSpec,
+    InferenceJobSpec,
+    MarkovSpec,
+    PeriodicSpec,
+    ScheduleSpec,
+    TraceSpec,
+)
+from edgesim.workloads.arrivals import Arrivals, PeriodicArrivals, PoissonArrivals
+from edgesim.workloads.inference import InferenceJob, Request, Site
+
+__all__ = ["World"]
+
+_SLICES = 200
+
+
+class World:
+    """Everything that exists in one run.
+
+    Args:
+        loaded: the scenario.
+        recorder: what is to be written down, and where.
+
+    Attributes:
+        clock: the clock.
+        fleet: the phones.
+        servers: by site.
+        jobs: by name.
+        controllers: who sits where: by job, then slot.
+    """
+
+    def __init__(self, loaded: LoadedScenario, recorder: Recorder) -> None:
+        scenario = loaded.scenario
+        self._scenario = scenario
+        self._loaded = loaded
+        self._recorder = recorder
+        self._streams = Streams(scenario.seed)
+        self.clock = Clock()
+        access_points = {
+            name: AccessPoint(
+                self.clock, name, spec.bandwidth_mhz, spec.streams, spec.goodput_ratio
+            )
+            for name, spec in sorted(scenario.networks.items())
+        }
+        self.servers = {
+            name: Server(self.clock, name, loaded.catalogue.server(spec.server))
+            for name, spec in sorted(scenario.sites.items())
+        }
+        self.fleet = Fleet(
+            self.clock, [self._group(name, access_points) for name in scenario.phones], self._watch
+        )
+        self.controllers: dict[str, dict[str, str]] = {}
+        self.jobs = {
+            name: self._inference(name, spec) for name, spec in sorted(scenario.jobs.items())
+        }
+
+    # -- building ---------------------------------------------------------------------------------
+
+    def _group(self, name: str, access_points: Mapping[str, AccessPoint]) -> PhoneGroup:
+        spec = self._scenario.phones[name]
+        devices = device_names(name, spec.count)
+        return PhoneGroup(
+            name=name,
+            devices=devices,
+            spec=self._loaded.catalogue.phone(spec.profile),
+            charge=np.full(spec.count, spec.charge),
+            access_point=None if spec.network is None else access_points[spec.network],
+            rssi=None if spec.rssi_dbm is None else self._bank(spec.rssi_dbm, "rssi", devices),
+        )
+
+    def _bank(self, spec: Any, what: str, devices: list[str]) -> SignalBank:
+        """One signal per device, each from the streams named after it."""
+        streams = self._streams
+        match spec:
+            case ConstantSpec():
+                return ConstantBank(np.full(len(devices), spec.value))
+            case ScheduleSpec():
+                times_s, values = zip(*spec.steps, strict=True)
+                offsets_s = np.zeros(len(devices))
+                return TraceBank(times_s, values, period_s=spec.period_s, offsets_s=offsets_s)
+            case TraceSpec():
+                times, path = self._loaded.traces[spec.file]
+                offsets_s = np.zeros(len(devices))
+                if spec.random_offset and spec.period_s is not None:
+                    offsets_s = spec.period_s * np.array(
+                        [streams.generator(what, "offset", name).random() for name in devices]
+                    )
+                return TraceBank(times, path, period_s=spec.period_s, offsets_s=offsets_s)
+            case MarkovSpec():
+                return MarkovBank(
+                    streams.keys(f"{what} dwell", devices),
+                    streams.keys(f"{what} jump", devices),
+                    spec.values,
+                    spec.mean_dwell_s,
+                    spec.jumps,
+                )
+            case GaussMarkovSpec():
+                return GaussMarkovBank(
+                    streams.keys(what, devices),
+                    spec.mean,
+                    spec.std,
+                    spec.step_s,
+                    spec.correlation_time_s,
+                    spec.min,
+                    spec.max,
+                )
+        raise SimulationError(f"unknown signal {spec!r}")
+
+    def _inference(self, name: str, spec: InferenceJobSpec) -> InferenceJob:
+        scenario, fleet = self._scenario, self.fleet
+        # In the order of phone numbers, however the job lists its groups.
+        rows = sorted(row for group in set(spec.phones or scenario.phones) for row in fleet.rows(group))
+        keys = self._streams.keys(f"arrivals {name}", [fleet.device(row) for row in rows])
+        arrivals: Arrivals
+        if isinstance(spec.arrivals, PeriodicSpec):
+            offset_ms = spec.arrivals.offset_ms
+            offset_s = None if offset_ms is None else ms_to_s(offset_ms)
+            arrivals = PeriodicArrivals(keys, ms_to_s(spec.arrivals.period_ms), offset_s)
+        else:
+            arrivals = PoissonArrivals(keys, spec.arrivals.rate_per_s, scenario.duration_s)
+        return InferenceJob(
+            self.clock,
+            fleet,
+            name,
+            rows,
+            ZOO[spec.model],
+            arrivals,
+            deadline_s=inf if spec.deadline_ms is None else ms_to_s(spec.deadline_ms),
+            accuracy_min=spec.accuracy_min or 0.0,
+            decision_overhead_s=ms_to_s(spec.decision_overhead_ms),
+            sites={
+                site: Site(self.servers[site], ms_to_s(scenario.sites[site].rtt_ms))
+                for site in (scenario.sites if spec.sites is None else spec.sites)
+            },
+            slot=self._slot("offloading", name, spec),
+            horizon_s=scenario.duration_s,
+            requests=self._recorder.table("requests"),
+            decisions=self._recorder.table("decisions"),
+        )
+
+    def _slot(self, slot: str, job: str, spec: InferenceJobSpec) -> Slot[Any, Any, Any]:
+        chosen: Mapping[str, str] = {**self._scenario.controllers, **spec.controllers}  # type: ignore[dict-item]
+        name = chosen[slot]
+        self.controllers.setdefault(job, {})[slot] = name
+        setting = Setting(job, slot, self._streams.generator("controller", job, slot))
+        return Slot(slot, job, name, make_controller(name, setting))
+
+    def _watch(self, phone: Phone) -> None:
+        """Have the changes of a phone written down, if the scenario wants them."""
+        spec = self._scenario.record.states
+        table = self._recorder.table("states")
+        if spec is None or table is None:
+            return
+        if spec.devices is not None and phone.name not in spec.devices:
+            return
+        clock, meter, battery, name = self.clock, phone.meter, phone.battery, phone.name
+        with_power, with_charge = "power_w" in spec.quantities, "charge" in spec.quantities
+
+        def write() -> None:
+            _write_states(
+                table,
+                clock.now,
+                name,
+                meter.power_w if with_power else None,
+                battery.charge if with_charge else None,
+            )
+
+        meter.watch(write)
+
+    # -- running ----------------------------------------------------------------------------------
+
+    def run(self, progress: Callable[[float], None] | None = None) -> None:
+        """Run to the end of the scenario.
+
+        Args:
+            progress: told now and then which share of the simulated time is over.
+        """
+        duration_s = self._scenario.duration_s
+        for part in range(1, _SLICES + 1):
+            self.clock.run_until(duration_s * part / _SLICES if part < _SLICES else duration_s)
+            if progress is not None:
+                progress(part / _SLICES)
+
+    def finish(self) -> dict[str, Any]:
+        """Cut off what is under way, settle every account, and fill the last tables. Call it once.
+
+        Returns:
+            What belongs to any run in the summary: ``simulated_s``, ``events``, ``seed``,
+            ``energy_j`` of all phones, ``energy_servers_j``.
+
+        Raises:
+            SimulationError: if a device's ledger and what it drew disagree.
+        """
+        for phone in self.fleet.built():
+            for activity in list(phone.active):
+                assert isinstance(activity, Request)
+                activity.cut_off()
+            if phone.radio is not None:
+                phone.radio.settle()
+        ends = [("phone", end) for end in self.fleet.ends()]
+        ends += [("server", server.end()) for server in self.servers.values()]
+        names = sorted({key for _, end in ends for key in end.busy_s})
+        energy = self._recorder.table("energy")
+        devices = self._recorder.table("devices", {f"busy_{key}_s": "real" for key in names})
+        for kind, end in ends:
+            booked_j = sum(joules for *_, joules in end.bookings)
+            if not abs(booked_j - end.energy_drawn_j) <= LEDGER_TOLERANCE * end.energy_drawn_j:
+                raise SimulationError(
+                    f"{end.device}: {end.energy_drawn_j!r} J drawn, {booked_j!r} J booked"
+                )
+            if energy is not None:
+                energy.add_all((end.device, *booking) for booking in end.bookings)
+            if devices is not None:
+                phone_only = kind == "phone"
+                devices.add(
+                    (
+                        end.device,
+                        kind,
+                        end.profile,
+                        end.charge_start if phone_only else None,
+                        end.charge_end if phone_only else None,
+                        end.energy_drawn_j,
+                        *(end.busy_s.get(key) for key in names),
+                    )
+                )
+        return {
+            "simulated_s": self.clock.now,
+            "events": self.clock.events,
+            "seed": self._scenario.seed,
+            "energy_j": fsum(end.energy_drawn_j for kind, end in ends if kind == "phone"),
+            "energy_servers_j": fsum(end.energy_drawn_j for kind, end in ends if kind == "server"),
+        }
+
+
+def _write_states(
+    table: Table, time_s: float, device: str, power_w: float | None, charge: float | None
+) -> None:
+    if power_w is not None:
+        table.add((time_s, device, "power_w", power_w))
+    if charge is not None:
+        table.add((time_s, device, "charge", charge))

@@ -1,0 +1,1 @@
+"""Workloads: what runs on phones and servers, event by event."""

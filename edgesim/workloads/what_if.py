@@ -1,0 +1,65 @@
+"""What would come of a choice: the simulation's own arithmetic, played forward for one request.
+
+Everything that others do is frozen as it is at the moment of asking, and nobody arrives later; the
+weather is the one that will really be. In a world with nothing else in it the answer equals the
+simulation to 1e-9. A battery that would run empty meanwhile is not foreseen.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from edgesim.hardware.processor import Processor
+from edgesim.network.wifi import WifiRadio, transfer_end_s
+
+__all__ = ["LOOK_AHEAD_S", "forecast_local", "forecast_remote"]
+
+LOOK_AHEAD_S = 3600.0
+"""A transfer that would not end within so long counts as never ending."""
+
+
+def forecast_local(processor: Processor, work_s: float, start_s: float) -> tuple[float, float]:
+    """End and joules of work that starts on a phone's processor at ``start_s``."""
+    share = processor.capacity.capacity_for(1.0)
+    run_s = work_s / share
+    sharers = processor.capacity.in_service + 1
+    return start_s + run_s, processor.spec.busy_power_w * run_s / sharers
+
+
+def forecast_remote(
+    radio: WifiRadio,
+    processor: Processor,
+    work_s: float,
+    rtt_s: float,
+    input_bytes: float,
+    output_bytes: float,
+    start_s: float,
+) -> tuple[float, float]:
+    """End of a request sent elsewhere at ``start_s``, and what its radio costs, tail included."""
+    uploaded_s, up_j = _transfer(radio, start_s, input_bytes, sending=True)
+    if uploaded_s == inf:
+        return inf, inf
+    at_server_s = uploaded_s + 0.5 * rtt_s
+    queue_s = max(processor.capacity.backlog_s() - (at_server_s - start_s), 0.0)
+    back_s = at_server_s + queue_s + work_s + 0.5 * rtt_s
+    end_s, down_j = _transfer(radio, back_s, output_bytes, sending=False)
+    if end_s == inf:
+        return inf, inf
+    tail_s = 0.0
+    if not radio.flows:  # else the radio stays busy with somebody else's transfer
+        tail_s = min(radio.power.tail_s, back_s - uploaded_s) + radio.power.tail_s
+    return end_s, up_j + down_j + radio.power.tail_w * tail_s
+
+
+def _transfer(
+    radio: WifiRadio, start_s: float, size_bytes: float, *, sending: bool
+) -> tuple[float, float]:
+    share = radio.access_point.air.capacity_for(1.0)
+    end_s, seen = transfer_end_s(radio, start_s, size_bytes, share, start_s + LOOK_AHEAD_S)
+    if end_s == inf:
+        return inf, inf
+    sending = sending or radio.is_sending
+    energy_j = sum(
+        seconds * radio.power_w(rssi_dbm, sending=sending) for seconds, rssi_dbm in seen
+    )
+    return end_s, energy_j / (radio.flows + 1)
