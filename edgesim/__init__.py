@@ -1,5 +1,7 @@
-"""edgesim: what happens to energy, time and accuracy when phones, links and servers run these jobs
-under this controller, in this weather?
+"""A discrete-event edge-cloud simulator in which every joule is booked.
+
+What happens to energy, time and accuracy when these phones, links and servers run these jobs under
+this controller, in this weather?
 
 >>> import edgesim
 >>> result = edgesim.run("quickstart", controllers={"offloading": "edge_best"})  # doctest: +SKIP
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesim.core.errors import ConfigError, EdgesimError
-    from edgesim.results import plots
+    import edgesim.results.plots as plots
     from edgesim.results.result import Comparison, Result
     from edgesim.results.result import load_result as load
     from edgesim.scenario.load import load_scenario

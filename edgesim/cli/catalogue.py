@@ -56,7 +56,11 @@ def print_list(what: str) -> None:
     elif what == "profiles":
         catalogue = shipped()
         profiles = (catalogue.profile(name) for name, _ in catalogue.files())
-        _fill(table, ("name", "kind", "description"), ((p.name, p.kind, p.description) for p in profiles))
+        _fill(
+            table,
+            ("name", "kind", "description"),
+            ((p.name, p.kind, p.description) for p in profiles),
+        )
     elif what == "controllers":
         rows = ((name, entry.slot, entry.summary) for name, entry in CONTROLLERS.items())
         _fill(table, ("name", "slot", "description"), rows)

@@ -120,7 +120,16 @@ def _print_closing(console: Console, results: Mapping[str, Result], folder: Path
 def _overview(results: Mapping[str, Result]) -> Table:
     table = Table(title="Who spent what, and who was late", title_justify="left")
     table.add_column("", no_wrap=True)
-    for title in ("phones J", "mJ/request", "late %", "too inaccurate %", "failed", "p50 ms", "p99 ms", "servers J"):
+    for title in (
+        "phones J",
+        "mJ/request",
+        "late %",
+        "too inaccurate %",
+        "failed",
+        "p50 ms",
+        "p99 ms",
+        "servers J",
+    ):
         table.add_column(title, justify="right")
     for name, result in results.items():
         s = result.summary
@@ -160,5 +169,3 @@ def _number(value: Any, scale: float) -> str:
         return "-"
     scaled = value * scale
     return f"{scaled:,.0f}" if abs(scaled) >= 1000 else f"{scaled:.1f}"
-
-

@@ -6,6 +6,7 @@ reinforcement learning", MICRO 2020, section 5 (baselines Edge (CPU FP32), Edge 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
@@ -19,13 +20,14 @@ from edgesim.controllers.slots import (
     Target,
 )
 
-__all__ = ["Cloud", "EdgeBest", "EdgeCpu", "FixedRule", "Oracle", "Random"]
+__all__ = ["Cloud", "EdgeBest", "EdgeCpu", "FixedRule", "Oracle", "ProfileRule", "Random"]
 
 
 class FixedRule:
     """Base of controllers that learn nothing."""
 
     needs_what_if = False
+    learns = False
 
     def __init__(self, setting: Setting) -> None:
         del setting
@@ -43,53 +45,79 @@ class FixedRule:
         """There is nothing to go on from."""
 
 
-class EdgeCpu(FixedRule):
+class ProfileRule(FixedRule, ABC):
+    """Base of controllers that go by the options and the request's needs alone.
+
+    Their choice is the same whenever these are, so it is worked out once and remembered.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        # The options are kept with the choice, so that their identity is not used again.
+        self._choices: dict[tuple[int, float, float], tuple[Target, tuple[Option, ...]]] = {}
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """The choice for these options, this deadline and this accuracy."""
+        options = observation.options
+        key = (id(options), observation.deadline_s, observation.accuracy_min)
+        known = self._choices.get(key)
+        if known is None:
+            target = self._choose(options, observation.deadline_s, observation.accuracy_min)
+            self._choices[key] = known = (target, options)
+        return known[0]
+
+    @abstractmethod
+    def _choose(
+        self, options: tuple[Option, ...], deadline_s: float, accuracy_min: float
+    ) -> Target:
+        """Choose by these alone."""
+
+
+class EdgeCpu(ProfileRule):
     """The phone's CPU in FP32: AutoScale's baseline Edge (CPU FP32).
 
     On the fastest CPU cluster that can run the model; if none can in FP32, in the precision in
     which the phone's CPU is fastest.
     """
 
-    def decide(self, observation: OffloadingObservation) -> Target:
-        """The fastest CPU cluster, FP32 if it can be."""
-        on_cpu = [o for o in _local(observation) if o.kind == "cpu"]
+    def _choose(
+        self, options: tuple[Option, ...], deadline_s: float, accuracy_min: float
+    ) -> Target:
+        on_cpu = [o for o in _local(options) if o.kind == "cpu"]
         pool = [o for o in on_cpu if o.target.precision == "fp32"] or on_cpu
-        return min(pool or observation.options, key=lambda o: o.compute_s).target
+        return min(pool or options, key=lambda o: o.compute_s).target
 
 
-class EdgeBest(FixedRule):
+class EdgeBest(ProfileRule):
     """The phone's own processor that should need the least energy: AutoScale's Edge (Best).
 
     By the profiles alone, blind to present conditions: of those that should meet deadline and
     accuracy, the one of least energy; if none should, the fastest that is accurate enough.
     """
 
-    def decide(self, observation: OffloadingObservation) -> Target:
-        """The local option of least promised energy that should be in time."""
-        pool = _accurate(_local(observation) or observation.options, observation.accuracy_min)
-        in_time = [o for o in pool if o.compute_s <= observation.deadline_s]
+    def _choose(
+        self, options: tuple[Option, ...], deadline_s: float, accuracy_min: float
+    ) -> Target:
+        pool = _accurate(_local(options) or options, accuracy_min)
+        in_time = [o for o in pool if o.compute_s <= deadline_s]
         if in_time:
             return min(in_time, key=lambda o: (o.compute_energy_j, o.compute_s)).target
         return min(pool, key=lambda o: o.compute_s).target
 
 
-class Cloud(FixedRule):
+class Cloud(EdgeBest):
     """Always another place, on its fastest processor: AutoScale's baseline Cloud.
 
     Without a connection there is no such option; then the phone does what :class:`EdgeBest` does.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self._fallback = EdgeBest(setting)
-
-    def decide(self, observation: OffloadingObservation) -> Target:
-        """The fastest option elsewhere."""
-        remote = [o for o in observation.options if o.target.place != DEVICE]
+    def _choose(
+        self, options: tuple[Option, ...], deadline_s: float, accuracy_min: float
+    ) -> Target:
+        remote = [o for o in options if o.target.place != DEVICE]
         if not remote:
-            return self._fallback.decide(observation)
-        pool = _accurate(remote, observation.accuracy_min)
-        return min(pool, key=lambda o: o.compute_s).target
+            return super()._choose(options, deadline_s, accuracy_min)
+        return min(_accurate(remote, accuracy_min), key=lambda o: o.compute_s).target
 
 
 class Random(FixedRule):
@@ -141,8 +169,8 @@ class Oracle(FixedRule):
         return best
 
 
-def _local(observation: OffloadingObservation) -> list[Option]:
-    return [o for o in observation.options if o.target.place == DEVICE]
+def _local(options: tuple[Option, ...]) -> list[Option]:
+    return [o for o in options if o.target.place == DEVICE]
 
 
 def _accurate(options: Sequence[Option], accuracy_min: float) -> Sequence[Option]:

@@ -6,7 +6,7 @@ moving for it. When the outcome is known, every joule of it booked, the workload
 ``slot.learn(observation, decision, outcome)``.
 
 An observation holds what such a controller could know on a real device: the request, the conditions
-it can measure, what profiles promise. It must not be changed. Truth that no device could know is
+it can measure, what profiles promise. It cannot be changed. Truth that no device could know is
 given only to classes that say ``needs_what_if = True``, through the observation's ``what_if``.
 
 Slot ``offloading``: where to run one inference request.
@@ -90,8 +90,7 @@ class Forecast(NamedTuple):
     energy_j: float
 
 
-@dataclass(slots=True)
-class OffloadingObservation:
+class OffloadingObservation(NamedTuple):
     """What is known when an inference request arrives.
 
     Attributes:
@@ -155,12 +154,14 @@ class Controller(Protocol[ObservationT, DecisionT, OutcomeT]):
 
     Attributes:
         needs_what_if: whether its observations are to carry ``what_if``.
+        learns: whether it wants to be told of outcomes.
     """
 
     needs_what_if: bool
+    learns: bool
 
     def decide(self, observation: ObservationT) -> DecisionT:
-        """Choose. The observation must not be changed."""
+        """Choose."""
 
     def learn(self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT) -> None:
         """Take note of what came of an earlier decision."""
@@ -206,9 +207,10 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
 
     Attributes:
         needs_what_if: whether observations are to carry ``what_if``.
+        learns: whether :meth:`learn` is to be called.
     """
 
-    __slots__ = ("_controller", "controller_name", "job", "name", "needs_what_if")
+    __slots__ = ("_controller", "controller_name", "job", "learns", "name", "needs_what_if")
 
     def __init__(
         self,
@@ -222,6 +224,7 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
         self.controller_name = controller_name
         self._controller = controller
         self.needs_what_if = bool(controller.needs_what_if)
+        self.learns = bool(controller.learns)
 
     def ask(self, observation: ObservationT, reply: Callable[[DecisionT], None]) -> None:
         """Have the controller decide; its answer goes to ``reply``.

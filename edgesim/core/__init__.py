@@ -1,0 +1,1 @@
+"""The kernel: clock, random streams, signals, shared capacity, power, recorder, errors, units."""

@@ -27,53 +27,61 @@ from edgesim.core.errors import SimulationError
 __all__ = ["Job", "SharedCapacity"]
 
 
+_WAITING, _SERVED, _PAUSED, _GONE = range(4)
+
+
 class Job:
-    """Work submitted to a :class:`SharedCapacity`; made by :meth:`SharedCapacity.submit`.
+    """Work for a :class:`SharedCapacity`. Derive from it what the work is for.
 
     Attributes:
-        work: what is left, in the job's own unit (seconds, bits), when its account was last
-            brought up to date; ask :meth:`SharedCapacity.remaining` for the present.
-        weight: its claim on the capacity relative to the other jobs'.
-        rate: units of work done per unit of capacity received; 0 pauses the job, and its share
-            goes to the others.
-        payload: what ``done`` is called with.
+        work: what was left when its account was last brought up to date, in the job's own unit
+            (seconds, bits); ask :meth:`SharedCapacity.remaining` for the present. At least 0; every
+            job sets it before it is added.
+        weight: its claim on the capacity relative to the other jobs', positive.
+        rate: units of work done per unit of capacity received, at least 0; 0 pauses the job, and
+            its share goes to the others.
     """
 
-    __slots__ = (
-        "_end_v",
-        "_sequence",
-        "_start_v",
-        "_state",
-        "done",
-        "payload",
-        "rate",
-        "started",
-        "weight",
-        "work",
-    )
+    # Defaults live on the class: most jobs never change them, and there are many jobs.
+    work: float
+    weight: float = 1.0
+    rate: float = 1.0
+    _state: int = _WAITING
+    _end_v: float = inf
+    _sequence: int = 0
+
+    def started(self) -> None:
+        """It has entered service: at once, or when a slot became free."""
+
+    def finished(self) -> None:
+        """Its work is done; it is out of service already."""
+
+
+class _Callback(Job):
+    """A job that calls functions."""
 
     def __init__(
         self,
         work: float,
-        done: Callable[[Any], None],
-        payload: Any,
         weight: float,
         rate: float,
+        done: Callable[[Any], None],
+        payload: Any,
         started: Callable[[Any], None] | None,
     ) -> None:
         self.work = work
-        self.done = done
-        self.payload = payload
         self.weight = weight
         self.rate = rate
-        self.started = started
-        self._state = _WAITING
-        self._start_v = 0.0
-        self._end_v = inf
-        self._sequence = 0
+        self._done = done
+        self._payload = payload
+        self._started = started
 
+    def started(self) -> None:
+        if self._started is not None:
+            self._started(self._payload)
 
-_WAITING, _SERVED, _PAUSED, _GONE = range(4)
+    def finished(self) -> None:
+        self._done(self._payload)
 
 
 class SharedCapacity:
@@ -125,7 +133,9 @@ class SharedCapacity:
         self._capacity = capacity
         self._slots = slots
         self._limit = share_limit
-        self._heap: list[tuple[float, int, Job]] = []  # jobs served by end in V; may hold stale ones
+        self._heap: list[
+            tuple[float, int, Job]
+        ] = []  # jobs served by end in V; may hold stale ones
         self._waiting: deque[Job] = deque()
         self._served = 0  # jobs in service with a positive rate
         self._paused = 0  # jobs in service with rate 0: they keep their slot
@@ -158,10 +168,10 @@ class SharedCapacity:
         """The weights of the jobs in service, added up."""
         return self._weight
 
-    def payloads(self) -> list[Any]:
-        """The payloads of the jobs in service, in the order in which they were submitted."""
-        entries = {(job._sequence, job) for end_v, _, job in self._heap if _is_live(end_v, job)}
-        return [job.payload for _, job in sorted(entries, key=lambda entry: entry[0])]
+    def jobs(self) -> list[Job]:
+        """The jobs in service, in the order in which they came."""
+        live = {id(job): job for end_v, _, job in self._heap if job._end_v == end_v}
+        return sorted(live.values(), key=lambda job: job._sequence)
 
     def capacity_for(self, weight: float = 1.0) -> float:
         """Capacity per second that one more job of this weight would get at this moment."""
@@ -183,7 +193,7 @@ class SharedCapacity:
             return 0.0
         line = [(job.work / job.rate if job.rate else inf, job.weight) for job in self._waiting]
         v = self._now_v()
-        ends = [(end_v, job.weight) for end_v, _, job in self._heap if _is_live(end_v, job)]
+        ends = [(end_v, job.weight) for end_v, _, job in self._heap if job._end_v == end_v]
         heapify(ends)
         weight, clock_s, position = self._weight, 0.0, 0
         while ends:
@@ -203,6 +213,44 @@ class SharedCapacity:
 
     # -- changes ----------------------------------------------------------------------------------
 
+    def add(self, job: Job) -> None:
+        """Start a new job, or put it in line; its ``finished()`` is called when it has ended.
+
+        Raises:
+            SimulationError: if its work, weight or rate is out of range.
+        """
+        if not (0.0 <= job.work < inf and 0.0 < job.weight < inf and 0.0 <= job.rate < inf):
+            raise SimulationError(
+                f"a job of work {job.work!r}, weight {job.weight!r} and rate {job.rate!r}"
+            )
+        self._sequence = job._sequence = self._sequence + 1
+        slots = self._slots
+        if slots is not None and self._served + self._paused >= slots:
+            self._waiting.append(job)
+            return
+        now_s = self._clock._now
+        if self._served or not job.rate:
+            if now_s != self._updated_s:
+                self._v += (now_s - self._updated_s) * self._speed
+                self._updated_s = now_s
+            self._enter(job)
+            job.started()
+            self._reschedule()
+            return
+        # The same for a job that finds nobody else in service, without the detours.
+        weight = job.weight
+        job._state = _SERVED
+        job._end_v = end_v = job.work / (weight * job.rate)
+        self._served = 1
+        self._weight = weight
+        self._v = 0.0
+        self._updated_s = now_s
+        self._heap = [(end_v, job._sequence, job)]
+        speed = self._capacity / weight
+        self._speed = speed = speed if speed < self._limit else self._limit
+        job.started()
+        self._timer.set(now_s + end_v / speed if speed else inf)
+
     def submit(
         self,
         work: float,
@@ -213,28 +261,18 @@ class SharedCapacity:
         rate: float = 1.0,
         started: Callable[[Any], None] | None = None,
     ) -> Job:
-        """Start ``work``, or put it in line; ``done(payload)`` is called when it has ended.
+        """Like :meth:`add`, for a job that calls ``done(payload)`` when it has ended.
 
         Args:
-            work: in the job's own unit, at least 0.
-            weight: positive.
-            rate: units of work per unit of capacity, at least 0.
-            started: called with the payload when the job enters service; at once if a slot is free.
-
-        Raises:
-            SimulationError: if work, weight or rate is out of range.
+            work: as for :class:`Job`.
+            done: called with the payload when it has ended.
+            payload: anything.
+            weight: as for :class:`Job`.
+            rate: as for :class:`Job`.
+            started: called with the payload when the job enters service.
         """
-        if not (0 <= work < inf and 0 < weight < inf and 0 <= rate < inf):
-            raise SimulationError(f"a job of work {work!r}, weight {weight!r} and rate {rate!r}")
-        job = Job(work, done, payload, weight, rate, started)
-        self._sequence += 1
-        job._sequence = self._sequence
-        if self._slots is not None and self._served + self._paused >= self._slots:
-            self._waiting.append(job)
-        else:
-            self._advance()
-            self._serve(job)
-            self._reschedule()
+        job = _Callback(work, weight, rate, done, payload, started)
+        self.add(job)
         return job
 
     def cancel(self, job: Job) -> float:
@@ -285,14 +323,9 @@ class SharedCapacity:
             self._v += (now_s - self._updated_s) * self._speed
             self._updated_s = now_s
 
-    def _serve(self, job: Job) -> None:
-        self._enter(job)
-        if job.started is not None:
-            job.started(job.payload)
-
     def _enter(self, job: Job) -> None:
-        """Put a job into service; the clock has been advanced."""
-        if job.rate == 0:
+        """Put a job into service; V is up to date."""
+        if not job.rate:
             job._state = _PAUSED
             self._paused += 1
             return
@@ -302,8 +335,8 @@ class SharedCapacity:
         job._state = _SERVED
         self._served += 1
         self._weight += job.weight
-        job._end_v = self._v + job.work / (job.weight * job.rate)
-        heappush(self._heap, (job._end_v, job._sequence, job))
+        job._end_v = end_v = self._v + job.work / (job.weight * job.rate)
+        heappush(self._heap, (end_v, job._sequence, job))
 
     def _release(self, job: Job) -> None:
         """Take a job out of service; its entry in the heap goes stale."""
@@ -314,19 +347,23 @@ class SharedCapacity:
         else:
             self._paused -= 1
         job._state = _GONE
-        job._end_v = inf
+        job._end_v = inf  # so that its entry in the heap matches no more
 
     def _admit(self) -> None:
-        while self._waiting and (
-            self._slots is None or self._served + self._paused < self._slots
-        ):
-            self._serve(self._waiting.popleft())
+        while self._waiting and (self._slots is None or self._served + self._paused < self._slots):
+            job = self._waiting.popleft()
+            self._enter(job)
+            job.started()
 
     def _reschedule(self) -> None:
+        """Set the pace and the wake-up for the jobs now in service."""
         heap = self._heap
-        while heap and not _is_live(heap[0][0], heap[0][2]):
-            heappop(heap)
-        if not heap:
+        while heap:
+            end_v, _, job = heap[0]
+            if job._end_v == end_v:
+                break
+            heappop(heap)  # stale: the job was cancelled or has a new rate
+        else:
             self._speed = 0.0
             self._timer.stop()
             return
@@ -334,31 +371,42 @@ class SharedCapacity:
         if speed > self._limit:
             speed = self._limit
         self._speed = speed
-        if speed:
-            wait_s = (heap[0][0] - self._v) / speed
-            self._timer.set(self._clock._now + wait_s if wait_s > 0 else self._clock._now)
-        else:
-            self._timer.stop()
+        wait_s = (end_v - self._v) / speed if speed else inf
+        self._timer.set(self._clock._now + wait_s if wait_s > 0.0 else self._clock._now)
 
     def _wake(self) -> None:
         heap = self._heap
         self._updated_s = self._clock._now
         # The timer was set for the job on top: V is its end, whatever rounding says.
-        self._v = max(heap[0][0], self._v)
-        ended = []
+        end_v, _, job = heappop(heap)
+        if end_v > self._v:
+            self._v = end_v
+        job.work = 0.0
+        if not (heap or self._waiting):
+            job._state = _GONE
+            job._end_v = inf
+            self._served = 0
+            self._weight = self._speed = 0.0
+            job.finished()
+            return
+        self._release(job)
+        if heap and heap[0][0] <= self._v:
+            self._end_together(job)
+            return
+        self._admit()
+        self._reschedule()
+        job.finished()
+
+    def _end_together(self, job: Job) -> None:
+        """End ``job`` and all others that are due with it, in the order in which they came."""
+        heap, ended = self._heap, [job]
         while heap and heap[0][0] <= self._v:
             end_v, _, job = heappop(heap)
-            if _is_live(end_v, job):
+            if job._end_v == end_v:
                 self._release(job)
                 ended.append(job)
-        if self._waiting:
-            self._admit()
+        self._admit()
         self._reschedule()
         for job in ended:
             job.work = 0.0
-            job.done(job.payload)
-
-
-def _is_live(end_v: float, job: Job) -> bool:
-    """Whether a heap entry still stands for its job: it does not after a cancel or a new rate."""
-    return job._state == _SERVED and job._end_v == end_v
+            job.finished()

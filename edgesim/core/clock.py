@@ -46,23 +46,6 @@ class Order:
     ARRIVAL = 5
 
 
-class _Call:
-    """An entry of SimPy's queue that calls one function: what an event is, without the rest."""
-
-    __slots__ = ("_ok", "_value", "argument", "callbacks", "function")
-
-    def __init__(self, function: Callable[[Any], None], argument: Any) -> None:
-        self.function = function
-        self.argument = argument
-        self.callbacks: Any = (_run_call,)
-        self._ok = True
-        self._value = None
-
-
-def _run_call(call: _Call) -> None:
-    call.function(call.argument)
-
-
 class Clock(simpy.Environment):
     """Simulated seconds since the start of the run.
 
@@ -80,11 +63,13 @@ class Clock(simpy.Environment):
     ) -> None:
         """Call ``function(argument)`` at the absolute moment ``time_s``.
 
-        There is no way to take a call back; a :class:`Timer` can be re-armed and stopped.
+        There is no way to take a call back; a :class:`Timer` can be moved and stopped.
 
         Args:
             time_s: not before the present moment; infinity means never.
             order: one of :class:`Order`.
+            function: what to call.
+            argument: what to call it with.
 
         Raises:
             SimulationError: if ``time_s`` lies in the past or is not a number.
@@ -94,12 +79,28 @@ class Clock(simpy.Environment):
                 f"a call was scheduled at {time_s!r} s, but the clock is at {self._now!r} s"
             )
         if time_s != inf:
-            heappush(self._queue, (time_s, order, next(self._eid), _Call(function, argument)))  # type: ignore[arg-type]
+            entry: Any = (time_s, order, next(self._eid), function, argument)
+            heappush(self._queue, entry)
+
+    def schedule(self, event: simpy.Event, priority: int = 1, delay: float = 0.0) -> None:
+        """Put a SimPy event into the queue; SimPy's own classes call this."""
+        # All entries have one form: when, order, sequence (which never ties), what to call.
+        entry: Any = (self._now + delay, priority, next(self._eid), _handle, event)
+        heappush(self._queue, entry)
 
     def step(self) -> None:
-        """Handle the next event (SimPy's own ``run`` drives the clock through this)."""
-        super().step()
+        """Handle the next event, as SimPy's own ``run`` asks for.
+
+        Raises:
+            simpy.core.EmptySchedule: if there is none.
+        """
+        try:
+            entry: Any = heappop(self._queue)
+        except IndexError:
+            raise simpy.core.EmptySchedule from None
+        self._now, _, _, function, argument = entry
         self.events += 1
+        function(argument)
 
     def run_until(self, until_s: float) -> None:
         """Handle every event before ``until_s``, then set the clock to ``until_s``.
@@ -111,23 +112,25 @@ class Clock(simpy.Environment):
             raise SimulationError(
                 f"run until {until_s!r} s was asked for, but the clock is at {self._now!r} s"
             )
-        queue = self._queue
+        queue: list[Any] = self._queue
         handled = 0
         try:
             while queue and queue[0][0] < until_s:
-                self._now, _, _, event = heappop(queue)
+                self._now, _, _, function, argument = heappop(queue)
                 handled += 1
-                if type(event) is _Call:
-                    event.function(event.argument)
-                    continue
-                callbacks, event.callbacks = event.callbacks, None
-                for callback in callbacks:
-                    callback(event)
-                if not event._ok and not hasattr(event, "_defused"):
-                    raise event._value
+                function(argument)
         finally:
             self.events += handled
         self._now = until_s
+
+
+def _handle(event: Any) -> None:
+    """Do what SimPy does with an event whose moment has come."""
+    callbacks, event.callbacks = event.callbacks, None
+    for callback in callbacks:
+        callback(event)
+    if not event._ok and not hasattr(event, "_defused"):
+        raise event._value
 
 
 class Timer:
@@ -145,7 +148,7 @@ class Timer:
         self._function = function
         self._due_s = inf
         self._pending_s = inf
-        self._pending: _Call | None = None
+        self._pending = -1  # the sequence number of the entry in the queue that counts
 
     @property
     def due_s(self) -> float:
@@ -158,31 +161,29 @@ class Timer:
         Raises:
             SimulationError: if ``time_s`` lies in the past or is not a number.
         """
-        clock = self._clock
-        if not time_s >= clock._now:
-            raise SimulationError(
-                f"a timer was set to {time_s!r} s, but the clock is at {clock._now!r} s"
-            )
         self._due_s = time_s
-        if time_s < self._pending_s:
+        if not time_s >= self._pending_s:
+            clock = self._clock
+            if not time_s >= clock._now:
+                raise SimulationError(
+                    f"a timer was set to {time_s!r} s, but the clock is at {clock._now!r} s"
+                )
             self._pending_s = time_s
-            self._pending = call = _Call(self._wake, None)
-            call.argument = call
-            heappush(clock._queue, (time_s, self._order, next(clock._eid), call))  # type: ignore[arg-type]
+            self._pending = sequence = next(clock._eid)
+            entry: Any = (time_s, self._order, sequence, self._wake, sequence)
+            heappush(clock._queue, entry)
 
     def stop(self) -> None:
         """Do not go off."""
         self._due_s = inf
 
-    def _wake(self, call: _Call) -> None:
-        if call is not self._pending:
+    def _wake(self, sequence: int) -> None:
+        if sequence != self._pending:
             return  # moved earlier since: this entry is stale
-        self._pending = None
         self._pending_s = inf
         due_s = self._due_s
-        if due_s > self._clock._now:
-            if due_s != inf:
-                self.set(due_s)
-            return
-        self._due_s = inf
-        self._function()
+        if due_s <= self._clock._now:
+            self._due_s = inf
+            self._function()
+        elif due_s != inf:
+            self.set(due_s)

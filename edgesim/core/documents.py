@@ -78,14 +78,32 @@ class Document:
             elif isinstance(here, list) and isinstance(key, int) and key < len(here):
                 here = here[key]
             else:
-                raise ConfigError([Problem(file, None, dotted(path), f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}")])
+                raise ConfigError(
+                    [
+                        Problem(
+                            file,
+                            None,
+                            dotted(path),
+                            f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}",
+                        )
+                    ]
+                )
         last = path[-1]
         if isinstance(here, dict) or (
             isinstance(here, list) and isinstance(last, int) and last < len(here)
         ):
             here[last] = value  # type: ignore[index]
         else:
-            raise ConfigError([Problem(file, None, dotted(path), f"{dotted(path[:-1]) or 'the file'} has no entry {last!r}")])
+            raise ConfigError(
+                [
+                    Problem(
+                        file,
+                        None,
+                        dotted(path),
+                        f"{dotted(path[:-1]) or 'the file'} has no entry {last!r}",
+                    )
+                ]
+            )
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
         self.places[path] = (file, None)

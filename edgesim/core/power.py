@@ -65,13 +65,11 @@ class PowerState:
         "power_w",
     )
 
-    def __init__(
-        self, meter: Meter, index: int, name: str, power_w: float, activity: str
-    ) -> None:
+    def __init__(self, meter: Meter, index: int, name: str, power_w: float, activity: str) -> None:
         self._meter = meter
         self._clock = meter._clock
         self._index = index
-        self._booked = meter._booked
+        self._booked: dict[tuple[str, str], float] = {}  # by activity and job
         self._since_s = meter._since_s
         self._users = 0
         self._per_user_j = 0.0
@@ -79,47 +77,99 @@ class PowerState:
         self.activity = activity
         self.power_w = power_w
 
-    def _settle(self, now_s: float) -> None:
-        if now_s == self._since_s:
-            return
-        energy_j = self.power_w * (now_s - self._since_s)
-        self._since_s = now_s
-        if self._users:
-            self._per_user_j += energy_j / self._users
-        elif energy_j:
-            key = (self.name, self.activity, NOBODY)
-            self._booked[key] = self._booked.get(key, 0.0) + energy_j
-
     def set(self, power_w: float, activity: str) -> None:
         """Draw ``power_w`` watts for ``activity`` from now on."""
+        # Settling and the meter's part are written out here: this is the hottest code there is.
         now_s = self._clock._now
-        self._settle(now_s)
+        if now_s != self._since_s:
+            energy_j = self.power_w * (now_s - self._since_s)
+            self._since_s = now_s
+            if self._users:
+                self._per_user_j += energy_j / self._users
+            elif energy_j:
+                key = (self.activity, NOBODY)
+                self._booked[key] = self._booked.get(key, 0.0) + energy_j
         self.activity = activity
         if power_w != self.power_w:
             self.power_w = power_w
-            self._meter._change(self._index, power_w, now_s)
+            meter = self._meter
+            if now_s != meter._since_s:
+                meter._drawn_j += sum(meter._watts) * (now_s - meter._since_s)
+                meter._since_s = now_s
+            meter._watts[self._index] = power_w
+            if meter._watchers:
+                for watcher in meter._watchers:
+                    watcher()
 
-    def join(self) -> float:
-        """Become one of the users who share the joules from now on; the mark is for :meth:`leave`."""
-        self._settle(self._clock._now)
+    def join(self, power_w: float | None = None, activity: str = "") -> float:
+        """Become one of the users who share the joules from now on.
+
+        Args:
+            power_w: draw so much from now on; by default as much as before.
+            activity: for what, if ``power_w`` is given.
+
+        Returns:
+            The mark to hand to :meth:`book` or :meth:`leave`.
+        """
+        if power_w is None:
+            self.set(self.power_w, self.activity)
+        else:
+            self.set(power_w, activity)
         if not self._users:
             # Nobody holds a mark: start from zero again, so that differences keep their digits.
             self._per_user_j = 0.0
         self._users += 1
         return self._per_user_j
 
-    def book(self, user: User, mark: float, activity: str) -> float:
-        """Book to ``user`` its part since ``mark``, and go on as a user; the new mark."""
-        self._settle(self._clock._now)
+    def book(
+        self,
+        user: User,
+        mark: float,
+        activity: str,
+        power_w: float | None = None,
+        next_activity: str = "",
+    ) -> float:
+        """Book to ``user`` its part since ``mark``, under ``activity``; it goes on as a user.
+
+        Args:
+            user: whoever joined.
+            mark: what joining, or booking before, returned.
+            activity: what the joules were spent on.
+            power_w: draw so much from now on; by default as much as before.
+            next_activity: for what, if ``power_w`` is given.
+
+        Returns:
+            The new mark.
+        """
+        if power_w is None:
+            self.set(self.power_w, self.activity)
+        else:
+            self.set(power_w, next_activity)
         energy_j = self._per_user_j - mark
-        key = (self.name, activity, user.job)
-        self._booked[key] = self._booked.get(key, 0.0) + energy_j
+        key = (activity, user.job)
+        booked = self._booked
+        booked[key] = booked.get(key, 0.0) + energy_j
         user.energy_j += energy_j
         return self._per_user_j
 
-    def leave(self, user: User, mark: float, activity: str) -> None:
-        """Book to ``user`` its part since ``mark`` and stop being a user."""
-        self.book(user, mark, activity)
+    def leave(
+        self,
+        user: User,
+        mark: float,
+        activity: str,
+        power_w: float | None = None,
+        next_activity: str = "",
+    ) -> None:
+        """Book to ``user`` its part since ``mark`` and stop being one; arguments as :meth:`book`."""
+        if power_w is None:
+            self.set(self.power_w, self.activity)
+        else:
+            self.set(power_w, next_activity)
+        energy_j = self._per_user_j - mark
+        key = (activity, user.job)
+        booked = self._booked
+        booked[key] = booked.get(key, 0.0) + energy_j
+        user.energy_j += energy_j
         self._users -= 1
 
 
@@ -131,13 +181,9 @@ class Meter:
         device: its name, for messages.
         since_s: the moment from which it draws; components added later draw from then on, too, so
             that a device may be built after a past in which nothing changed.
-
-    Attributes:
-        power_w: watts at present, all components together.
     """
 
     __slots__ = (
-        "_booked",
         "_clock",
         "_drawn_j",
         "_since_s",
@@ -145,19 +191,34 @@ class Meter:
         "_watchers",
         "_watts",
         "device",
-        "power_w",
     )
 
     def __init__(self, clock: Clock, device: str, since_s: float = 0.0) -> None:
         self._clock = clock
-        self._booked: dict[tuple[str, str, str], float] = {}
         self._drawn_j = 0.0
         self._since_s = since_s
         self._states: list[PowerState] = []
         self._watts: list[float] = []
-        self.device = device
-        self.power_w = 0.0
         self._watchers: tuple[Callable[[], None], ...] = ()
+        self.device = device
+
+    @property
+    def power_w(self) -> float:
+        """Watts at present, all components together."""
+        # Summed afresh rather than adjusted, so that no rounding is carried along.
+        return sum(self._watts)
+
+    @property
+    def drawn_j(self) -> float:
+        """Joules drawn up to the present moment."""
+        return self._drawn_j + sum(self._watts) * (self._clock._now - self._since_s)
+
+    def component(self, name: str, power_w: float, activity: str) -> PowerState:
+        """Add a component that draws ``power_w`` watts for ``activity``, before any change."""
+        state = PowerState(self, len(self._states), name, power_w, activity)
+        self._states.append(state)
+        self._watts.append(power_w)
+        return state
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call ``watcher()`` after each change of the total power."""
@@ -167,58 +228,46 @@ class Meter:
         """Call it no more."""
         self._watchers = tuple(other for other in self._watchers if other != watcher)
 
-    def component(self, name: str, power_w: float, activity: str) -> PowerState:
-        """Add a component that draws ``power_w`` watts for ``activity``, before any change."""
-        state = PowerState(self, len(self._states), name, power_w, activity)
-        self._states.append(state)
-        self._watts.append(power_w)
-        self.power_w = sum(self._watts)
-        return state
-
-    def _change(self, index: int, power_w: float, now_s: float) -> None:
-        self._drawn_j += self.power_w * (now_s - self._since_s)
-        self._since_s = now_s
-        self._watts[index] = power_w
-        # Summed afresh rather than adjusted, so that no rounding is carried along.
-        self.power_w = sum(self._watts)
-        for watcher in self._watchers:
-            watcher()
-
     def switch_off(self, time_s: float) -> None:
-        """Draw nothing from ``time_s`` on, which may lie in the past if nothing changed since."""
-        self._drawn_j += self.power_w * (time_s - self._since_s)
-        self._since_s = time_s
-        self._watts = [0.0] * len(self._states)
-        self.power_w = 0.0
+        """Draw nothing from ``time_s`` on; every user has left.
+
+        ``time_s`` may lie in the past, if nothing has changed since.
+        """
         for state in self._states:
-            state._settle(time_s)
+            energy_j = state.power_w * (time_s - state._since_s)
+            state._since_s = time_s
+            if energy_j:
+                key = (state.activity, NOBODY)
+                state._booked[key] = state._booked.get(key, 0.0) + energy_j
             state.power_w = 0.0
             state.activity = "off"
+        self._drawn_j += sum(self._watts) * (time_s - self._since_s)
+        self._since_s = time_s
+        self._watts = [0.0] * len(self._states)
         for watcher in self._watchers:
             watcher()
-
-    @property
-    def drawn_j(self) -> float:
-        """Joules drawn up to the present moment."""
-        return self._drawn_j + self.power_w * (self._clock._now - self._since_s)
 
     def settle(self) -> None:
         """Book everything up to the present moment that has no user; users still hold theirs."""
         for state in self._states:
-            state._settle(self._clock._now)
+            state.set(state.power_w, state.activity)
 
     def bookings(self) -> list[tuple[str, str, str, float]]:
         """What has been booked: (component, activity, job, joules), sorted by name."""
-        return [(*key, energy_j) for key, energy_j in sorted(self._booked.items())]
+        return sorted(
+            (state.name, activity, job, energy_j)
+            for state in self._states
+            for (activity, job), energy_j in state._booked.items()
+        )
 
     def audit(self) -> None:
-        """Check that everything drawn has been booked; call it when every user has left.
+        """Check that everything drawn has been booked; users must have left, or booked just now.
 
         Raises:
             SimulationError: if ledger and battery differ by more than :data:`LEDGER_TOLERANCE`.
         """
         self.settle()
-        booked_j = sum(self._booked.values())
+        booked_j = sum(energy_j for *_, energy_j in self.bookings())
         drawn_j = self.drawn_j
         if not abs(booked_j - drawn_j) <= LEDGER_TOLERANCE * max(abs(drawn_j), 1e-3):
             raise SimulationError(

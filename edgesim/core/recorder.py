@@ -64,7 +64,12 @@ class Table:
     def _to_arrow(self) -> pa.Table:
         import pyarrow as pa
 
-        types = {"text": pa.string(), "real": pa.float64(), "whole": pa.int64(), "truth": pa.bool_()}
+        types = {
+            "text": pa.string(),
+            "real": pa.float64(),
+            "whole": pa.int64(),
+            "truth": pa.bool_(),
+        }
         columns = {**self.spec.columns, **self.extra}
         values = list(zip(*self._rows, strict=True)) if self._rows else [()] * len(columns)
         if len(values) != len(columns):

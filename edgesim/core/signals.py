@@ -21,6 +21,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import exp, floor, inf, sqrt
 
 import numpy as np
@@ -125,9 +126,11 @@ class ConstantBank(SignalBank):
         return len(self._values)
 
     def signal(self, row: int) -> Signal:
+        """The signal of one row."""
         return _Constant(float(self._values[row]))
 
     def values(self, time_s: float) -> FloatArray:
+        """The values of all rows at one moment."""
         return self._values.copy()
 
 
@@ -194,7 +197,7 @@ class TraceBank(SignalBank):
             raise ValueError(f"{len(times_s)} times for {len(values)} values: one value per time")
         if times_s[0] != 0:
             raise ValueError(f"the first time is {times_s[0]!r} s: a trace begins at 0 s")
-        for before_s, after_s in zip(times_s, times_s[1:], strict=False):
+        for before_s, after_s in pairwise(times_s):
             if not after_s > before_s:
                 raise ValueError(f"{after_s!r} s follows {before_s!r} s: times must increase")
         if period_s is not None and not period_s > times_s[-1]:
@@ -210,9 +213,11 @@ class TraceBank(SignalBank):
         return len(self._offsets_s)
 
     def signal(self, row: int) -> Signal:
+        """The signal of one row."""
         return _Trace(self._times_s, self._path, self._period_s, float(self._offsets_s[row]))
 
     def values(self, time_s: float) -> FloatArray:
+        """The values of all rows at one moment."""
         offsets_s, rows = np.unique(self._offsets_s, return_inverse=True)
         path = [
             _Trace(self._times_s, self._path, self._period_s, float(offset_s)).value(time_s)
@@ -263,9 +268,8 @@ class _Markov(Signal):
 
     def forget(self, time_s: float) -> None:
         # The piece that holds at time_s and everything after it stay.
-        index = bisect_right(self._ends_s, time_s)
-        index = min(index, len(self._ends_s) - 1)
-        if index > 0:
+        index = min(bisect_right(self._ends_s, time_s), len(self._ends_s) - 1)
+        if 2 * index > len(self._ends_s):
             self._first += index
             self._start_s = self._ends_s[index - 1]
             del self._ends_s[:index]
@@ -328,9 +332,11 @@ class MarkovBank(SignalBank):
         return len(self._dwell_keys)
 
     def signal(self, row: int) -> Signal:
+        """The signal of one row."""
         return _Markov(self, row)
 
     def values(self, time_s: float) -> FloatArray:
+        """The values of all rows at one moment."""
         if time_s < self._cursor.time_s:
             self._cursor = _MarkovCursor(self)
         return self._cursor.advance(time_s)
@@ -365,7 +371,8 @@ class _MarkovCursor:
             self._end_s[late] += dwell * self._mean_dwell_s[state]
             self._piece[late] += 1
             late = late[self._end_s[late] <= time_s]
-        return np.array(bank._state_values)[self._state]
+        values: FloatArray = np.array(bank._state_values)[self._state]
+        return values
 
 
 def _stationary(matrix: FloatArray) -> FloatArray:
@@ -400,43 +407,40 @@ class _GaussMarkov(Signal):
         self._path: list[float] = []
         self._x = 0.0  # the deviation, in standard deviations, at the last step generated
 
-    def value(self, time_s: float) -> float:
+    def segment(self, time_s: float) -> tuple[float, float, float]:
         step_s = self._step_s
-        index = _step_number(time_s, step_s) - self._first
+        k = _step_number(time_s, step_s)
+        index = k - self._first
         if index < 0:
             raise ValueError(
                 f"{time_s!r} s has been forgotten: the past ends at {self._first * step_s!r} s"
             )
         while index >= len(self._path):
             self._extend()
-        return self._path[index]
-
-    def segment(self, time_s: float) -> tuple[float, float, float]:
-        step_s = self._step_s
-        k = _step_number(time_s, step_s)
-        return k * step_s, (k + 1) * step_s, self.value(time_s)
-
-    def next_change(self, time_s: float) -> float:
-        return self.segment(time_s)[1]
+        return k * step_s, (k + 1) * step_s, self._path[index]
 
     def _extend(self) -> None:
         bank, done = self._bank, self._first + len(self._path)
         block = min(max(len(self._path), _FIRST_BLOCK), _LAST_BLOCK)
-        x, keep, fresh = self._x, bank._keep, bank._fresh
-        mean, std, low, high = bank.mean, bank.std, bank.low, bank.high
-        noise = normals(self._key, done, block).tolist()
-        if not done:
-            x = noise[0]
-            self._path.append(min(max(mean + std * x, low), high))
-            del noise[0]
-        for e in noise:
-            x = keep * x + fresh * e
-            self._path.append(min(max(mean + std * x, low), high))
+        noise = normals(self._key, done, block)
+        x, keep = self._x, bank._keep
+        if done:
+            path = []
+            fresh = (bank._fresh * noise).tolist()
+        else:
+            x = float(noise[0])
+            path = [x]
+            fresh = (bank._fresh * noise[1:]).tolist()
+        for e in fresh:
+            x = keep * x + e
+            path.append(x)
         self._x = x
+        self._path += bank._observed(np.array(path)).tolist()
 
     def forget(self, time_s: float) -> None:
         index = min(int(time_s / self._step_s) - 1 - self._first, len(self._path) - 1)
-        if index > 0:
+        # Only when that halves it: shortening a list moves what stays.
+        if 2 * index > len(self._path):
             self._first += index
             del self._path[:index]
 
@@ -486,9 +490,11 @@ class GaussMarkovBank(SignalBank):
         return len(self._keys)
 
     def signal(self, row: int) -> Signal:
+        """The signal of one row."""
         return _GaussMarkov(self, row)
 
     def values(self, time_s: float) -> FloatArray:
+        """The values of all rows at one moment."""
         k = _step_number(time_s, self.step_s)
         if k < self._done - 1:
             self._restart()
@@ -501,7 +507,11 @@ class GaussMarkovBank(SignalBank):
                 else:
                     self._x = self._keep * self._x + self._fresh * noise[:, column]
                 self._done += 1
-        return np.clip(self.mean + self.std * self._x, self.low, self.high)
+        return self._observed(self._x)
+
+    def _observed(self, x: FloatArray) -> FloatArray:
+        """The signal of a process that is x standard deviations off its mean."""
+        return np.clip(self.mean + self.std * x, self.low, self.high)
 
     def _restart(self) -> None:
         self._done = 0  # steps generated for all rows at once

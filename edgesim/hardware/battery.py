@@ -30,10 +30,13 @@ class Battery:
         peak_w: no state of the phone draws more.
         is_resting: whether the phone's power can only fall until :meth:`power_rises` is called.
         on_empty: called once, at the moment it runs empty.
+
+    Attributes:
+        is_guarded: whether the wake-up comes before any draw could have emptied it; if not, and
+            the phone is about to draw more, :meth:`power_rises` must be called.
     """
 
     __slots__ = (
-        "_bounded",
         "_clock",
         "_exact",
         "_is_resting",
@@ -43,6 +46,7 @@ class Battery:
         "_start_j",
         "_timer",
         "capacity_j",
+        "is_guarded",
     )
 
     def __init__(
@@ -63,7 +67,7 @@ class Battery:
         self._is_resting = is_resting
         self._on_empty = on_empty
         self._timer = Timer(clock, Order.SUPPLY, self._wake)
-        self._bounded = False  # the wake-up is due before any draw could empty the battery
+        self.is_guarded = False
         self._exact = False  # every change of power moves the wake-up
         if self.left_j > _EMPTY_J:
             self._aim()
@@ -76,12 +80,12 @@ class Battery:
     @property
     def charge(self) -> float:
         """State of charge, in [0, 1]."""
-        return self.left_j / self.capacity_j
+        left_j = self._start_j - self._meter.drawn_j
+        return left_j / self.capacity_j if left_j > 0.0 else 0.0
 
     def power_rises(self) -> None:
         """Tell it that the phone rests no more."""
-        if not self._bounded:
-            self._aim(resting=False)
+        self._aim(resting=False)
 
     def _aim(self, *, resting: bool = True) -> None:
         left_j, power_w, now_s = self.left_j, self._meter.power_w, self._clock._now
@@ -89,8 +93,8 @@ class Battery:
         if (bound_s < _EXACT_WITHIN_S) != self._exact:
             self._exact = not self._exact
             (self._meter.watch if self._exact else self._meter.unwatch)(self._power_changed)
-        self._bounded = not (resting or self._exact)
-        if self._bounded:
+        self.is_guarded = not (resting or self._exact)
+        if self.is_guarded:
             self._timer.set(now_s + bound_s)
         else:
             self._timer.set(now_s + left_j / power_w if power_w else inf)
@@ -104,5 +108,5 @@ class Battery:
             return
         if self._exact:
             self._meter.unwatch(self._power_changed)
-        self._bounded = True  # nothing left to look out for
+        self.is_guarded = True  # nothing left to look out for
         self._on_empty()

@@ -96,16 +96,17 @@ class Phone:
 
     def begin(self, activity: Activity) -> None:
         """Be awake for ``activity``; it shares the base power with whatever else is active."""
-        self.battery.power_rises()
-        self.active[activity] = self._base.join()
-        if len(self.active) == 1:
-            self._base.set(self.spec.awake_w, "awake")
+        if not self.battery.is_guarded:
+            self.battery.power_rises()
+        self.active[activity] = self._base.join(self.spec.awake_w, "awake")
 
     def end(self, activity: Activity) -> None:
         """``activity`` is over: book its share of the base power."""
-        self._base.leave(activity, self.active.pop(activity), "awake")
-        if not self.active:
-            self._base.set(self.spec.suspend_w, "suspend")
+        mark = self.active.pop(activity)
+        if self.active:
+            self._base.leave(activity, mark, "awake")
+        else:
+            self._base.leave(activity, mark, "awake", self.spec.suspend_w, "suspend")
 
     @property
     def base_power_share_w(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from edgesim.core.capacity import Job, SharedCapacity
 from edgesim.core.clock import Clock
@@ -13,17 +12,52 @@ from edgesim.nn.cost import ProcessorSpec
 __all__ = ["Execution", "Processor"]
 
 
-class Execution:
-    """Work in progress on a :class:`Processor`."""
+class Execution(Job):
+    """Work for a :class:`Processor`: add it to the processor's ``capacity``.
 
-    __slots__ = ("done", "job", "mark", "running", "user")
+    Args:
+        processor: where it is to run.
+        user: who answers for its joules.
+        work_s: seconds it takes alone, at full speed.
+        done: called when it has ended.
 
-    def __init__(self, user: User, done: Callable[[], None]) -> None:
-        self.user = user
-        self.done = done
-        self.mark = 0.0
-        self.running = False
-        self.job: Job
+    Attributes:
+        is_running: whether it is in service.
+    """
+
+    is_running = False
+
+    def __init__(
+        self, processor: Processor, user: User, work_s: float, done: Callable[[], None]
+    ) -> None:
+        self.work = work_s
+        self._processor = processor
+        self._user = user
+        self._done = done
+        self._mark = 0.0
+
+    def started(self) -> None:
+        """Answer for a share of the processor's watts from now on."""
+        self.is_running = True
+        processor = self._processor
+        self._mark = processor._state.join(processor._follow(), "compute")
+
+    def finished(self) -> None:
+        """Book the share, and tell whoever waits for the result."""
+        self._leave()
+        self._done()
+
+    def settle(self) -> None:
+        """Book what it has cost up to now; it goes on."""
+        self._mark = self._processor._state.book(self._user, self._mark, "compute")
+
+    def _leave(self) -> None:
+        self.is_running = False
+        processor = self._processor
+        power_w = processor._follow()
+        processor._state.leave(
+            self._user, self._mark, "compute", power_w, "compute" if power_w else "idle"
+        )
 
 
 class Processor:
@@ -42,7 +76,7 @@ class Processor:
         capacity: its time: one second per second and slot.
     """
 
-    __slots__ = ("_busy_since_s", "_busy_s", "_clock", "_per_job_w", "_state", "capacity", "spec")
+    __slots__ = ("_busy_s", "_busy_since_s", "_clock", "_is_busy", "_state", "capacity", "spec")
 
     def __init__(self, clock: Clock, meter: Meter, spec: ProcessorSpec) -> None:
         self._clock = clock
@@ -50,64 +84,47 @@ class Processor:
         self._state = meter.component(spec.name, 0.0, "idle")
         if spec.slots is None:
             self.capacity = SharedCapacity(clock)
-            self._per_job_w = None
         else:
             self.capacity = SharedCapacity(clock, spec.slots, slots=spec.slots, share_limit=1.0)
-            self._per_job_w = spec.busy_power_w / spec.slots
+        self._is_busy = False
         self._busy_s = 0.0
         self._busy_since_s = 0.0
 
     @property
     def busy_s(self) -> float:
         """Seconds with at least one job, up to now."""
-        if not self.capacity.in_service:
-            return self._busy_s
-        return self._busy_s + self._clock.now - self._busy_since_s
+        return self._busy_s + (self._clock.now - self._busy_since_s if self._is_busy else 0.0)
 
     def run(self, user: User, work_s: float, done: Callable[[], None]) -> Execution:
         """Do ``work_s`` seconds of work (alone, at full speed) for ``user``, then call ``done()``."""
-        execution = Execution(user, done)
-        execution.job = self.capacity.submit(
-            work_s, self._finished, execution, started=self._started
-        )
+        execution = Execution(self, user, work_s, done)
+        self.capacity.add(execution)
         return execution
 
     def cancel(self, execution: Execution) -> None:
         """Stop an execution, booking what it has cost so far; its ``done`` is not called."""
-        self.capacity.cancel(execution.job)
-        if execution.running:
-            self._leave(execution)
+        self.capacity.cancel(execution)
+        if execution.is_running:
+            execution._leave()
 
     def settle(self) -> None:
         """Book what every execution has cost up to now; all go on."""
-        for execution in self.capacity.payloads():
-            execution.mark = self._state.book(execution.user, execution.mark, "compute")
+        for job in self.capacity.jobs():
+            assert isinstance(job, Execution)
+            job.settle()
 
-    def _started(self, execution: Any) -> None:
-        execution.running = True
-        execution.mark = self._state.join()
-        self._update()
-
-    def _finished(self, execution: Any) -> None:
-        self._leave(execution)
-        execution.done()
-
-    def _leave(self, execution: Execution) -> None:
-        execution.running = False
-        self._state.leave(execution.user, execution.mark, "compute")
-        self._update()
-
-    def _update(self) -> None:
-        """Follow the number of jobs in service with the watts."""
-        in_service = self.capacity.in_service
-        state = self._state
-        if in_service:
-            if state.activity == "idle":
-                self._busy_since_s = self._clock._now
-            per_job_w = self._per_job_w
-            state.set(
-                self.spec.busy_power_w if per_job_w is None else per_job_w * in_service, "compute"
-            )
-        elif state.activity != "idle":
-            self._busy_s += self._clock._now - self._busy_since_s
-            state.set(0.0, "idle")
+    def _follow(self) -> float:
+        """Watts for the jobs now in service; keeps the books of the time at work."""
+        in_service = self.capacity._served
+        if not in_service:
+            if self._is_busy:
+                self._is_busy = False
+                self._busy_s += self._clock._now - self._busy_since_s
+            return 0.0
+        if not self._is_busy:
+            self._is_busy = True
+            self._busy_since_s = self._clock._now
+        slots = self.spec.slots
+        return (
+            self.spec.busy_power_w if slots is None else self.spec.busy_power_w / slots * in_service
+        )

@@ -387,7 +387,11 @@ class Catalogue:
             files = dict(self.files())
             if name not in files:
                 raise ConfigError(
-                    [Problem(name, None, "", f"there is no such profile; {did_you_mean(name, files)}")]
+                    [
+                        Problem(
+                            name, None, "", f"there is no such profile; {did_you_mean(name, files)}"
+                        )
+                    ]
                 )
             self._read[name] = read_profile(files[name])
         return self._read[name]
@@ -430,7 +434,9 @@ def profile_schema() -> dict[str, object]:
 
 
 def _wrong_kind(name: str, profile: Profile, wanted: str, known: list[str]) -> Problem:
-    return Problem(name, None, "", f"is a {profile.kind}, not a {wanted}; {did_you_mean(name, known)}")
+    return Problem(
+        name, None, "", f"is a {profile.kind}, not a {wanted}; {did_you_mean(name, known)}"
+    )
 
 
 def _latencies_s(rows: list[LatencyRow]) -> Mapping[tuple[str, str], float]:

@@ -41,5 +41,5 @@ def audit(result: Result) -> Iterator[str]:
 def _agree(what: str, one: pd.Series[float], other: pd.Series[float]) -> None:
     gap = (one - other).abs() > TOLERANCE * one.abs().clip(lower=1e-9)
     if gap.any():
-        where = gap.idxmax()
-        raise SimulationError(f"{what} differ at {where}: {one[where]!r} and {other[where]!r} J")
+        where, first, second = next(zip(one.index[gap], one[gap], other[gap], strict=True))
+        raise SimulationError(f"{what} differ at {where}: {first!r} and {second!r} J")

@@ -48,7 +48,7 @@ class Result:
     @property
     def is_complete(self) -> bool:
         """Whether the run came to its end; an interrupted one has what happened before."""
-        return self.manifest["status"] == "complete"
+        return bool(self.manifest["status"] == "complete")
 
     @property
     def tables(self) -> list[str]:

@@ -193,7 +193,9 @@ def _unloadable(
     document: Document, path: KeyPath, entry: Mapping[str, Any], catalogue: Catalogue
 ) -> list[Problem]:
     """What is wrong inside a profile that the entry names rightly."""
-    kind, load = ("phone", catalogue.phone) if path[-1] == "profile" else ("server", catalogue.server)
+    kind, load = (
+        ("phone", catalogue.phone) if path[-1] == "profile" else ("server", catalogue.server)
+    )
     name = entry.get(str(path[-1]))
     if not isinstance(name, str) or name not in catalogue.names(kind):
         return []
@@ -221,7 +223,11 @@ def _empty_slots(
 ) -> list[Problem]:
     if job.get("kind") != "inference":
         return []
-    places = (_mapping(job, "controllers"), _mapping(data, "controllers"), _mapping(data, "compare"))
+    places = (
+        _mapping(job, "controllers"),
+        _mapping(data, "controllers"),
+        _mapping(data, "compare"),
+    )
     if any("offloading" in place for place in places):
         return []
     message = (

@@ -72,7 +72,9 @@ def compare(
     """Run a scenario once per controller of its ``compare``, on the same world.
 
     Args:
-        scenario, seed, overrides: as for :func:`run`.
+        scenario: as for :func:`run`.
+        seed: as for :func:`run`.
+        overrides: as for :func:`run`.
         out: the folder to make, with a run folder ``cells/SLOT=NAME`` for each.
         progress: told which controller is at work and which share of its run is over.
 
@@ -124,7 +126,11 @@ def run_loaded(
 ) -> Result:
     """Run a scenario that has been loaded; arguments and result as for :func:`run`."""
     scenario = loaded.scenario
-    missing = [job for job, spec in scenario.jobs.items() if not {**scenario.controllers, **spec.controllers}]
+    missing = [
+        job
+        for job, spec in scenario.jobs.items()
+        if not {**scenario.controllers, **spec.controllers}
+    ]
     if missing:
         names = [name for names in scenario.compare.values() for name in names]
         message = (

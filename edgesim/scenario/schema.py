@@ -41,7 +41,9 @@ class ScheduleSpec(Schema):
     kind: Literal["schedule"]
     period_s: Seconds
     """After so long it begins again."""
-    steps: Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(min_length=1)]
+    steps: Annotated[
+        list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(min_length=1)
+    ]
     """Pairs [seconds from the start of the period, value]; the first at 0."""
 
     @model_validator(mode="after")
@@ -50,7 +52,9 @@ class ScheduleSpec(Schema):
             raise ValueError("the first of the steps must be at 0 s")
         for before, after in pairwise(self.steps):
             if after[0] <= before[0]:
-                raise ValueError(f"step times must increase; {after[0]:g} s follows {before[0]:g} s")
+                raise ValueError(
+                    f"step times must increase; {after[0]:g} s follows {before[0]:g} s"
+                )
         if self.steps[-1][0] >= self.period_s:
             raise ValueError("the last of the steps must come before the period ends")
         for _, value in self.steps:
@@ -135,8 +139,8 @@ def _in_dbm_range(value: float) -> None:
 
 SignalSpec = Annotated[
     ConstantSpec | ScheduleSpec | MarkovSpec | GaussMarkovSpec | TraceSpec,
-    BeforeValidator(_number_as_constant),
     Field(discriminator="kind"),
+    BeforeValidator(_number_as_constant),
 ]
 
 

@@ -12,7 +12,7 @@ its transfer ends or the next transfer begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 
@@ -32,7 +32,7 @@ from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Execution, Processor
 from edgesim.hardware.profiles import PhoneSpec
-from edgesim.hardware.server import Server
+from edgesim.hardware.server import Server, Tenant
 from edgesim.nn.cost import inference_energy_j, inference_s
 from edgesim.nn.model import ModelCost
 from edgesim.workloads.arrivals import Arrivals
@@ -67,16 +67,20 @@ class Plan:
     """How a target is carried out.
 
     Attributes:
+        label: the target as text.
         processor: on the phone; empty for another place.
-        site: the other place; ``None`` for the phone.
-        remote: the processor there.
+        remote: the processor at another place; ``None`` for the phone.
+        tenant: the job's account there.
+        half_rtt_s: the way to it, and back again.
         work_s: seconds on the processor alone.
         accuracy: of the result.
     """
 
+    label: str
     processor: str
-    site: Site | None
     remote: Processor | None
+    tenant: Tenant | None
+    half_rtt_s: float
     work_s: float
     accuracy: float
 
@@ -87,7 +91,7 @@ class Menu:
     __slots__ = ("connected", "offline", "plans")
 
     def __init__(
-        self, spec: PhoneSpec, model: ModelCost, sites: Mapping[str, Site], *, networked: bool
+        self, job: str, spec: PhoneSpec, model: ModelCost, sites: Mapping[str, Site]
     ) -> None:
         self.plans: dict[Target, Plan] = {}
         local, remote = [], []
@@ -98,17 +102,22 @@ class Menu:
                 if work_s is None or compute_j is None:
                     continue
                 target = Target(DEVICE, name, precision)
-                self.plans[target] = Plan(name, None, None, work_s, accuracy.value)
+                self.plans[target] = Plan(
+                    str(target), name, None, None, 0.0, work_s, accuracy.value
+                )
                 energy_j = compute_j + spec.awake_w * work_s
                 local.append(Option(target, processor.kind, accuracy.value, work_s, energy_j))
-        for place, site in sorted(sites.items()) if networked else ():
+        for place, site in sorted(sites.items()):
+            tenant, half_rtt_s = site.server.tenant(job), 0.5 * site.rtt_s
             for name, running in sorted(site.server.processors.items()):
                 for precision, accuracy in sorted(model.accuracy.items()):
                     work_s = inference_s(model, running.spec, precision)
                     if work_s is None:
                         continue
                     target = Target(place, name, precision)
-                    self.plans[target] = Plan("", site, running, work_s, accuracy.value)
+                    self.plans[target] = Plan(
+                        str(target), "", running, tenant, half_rtt_s, work_s, accuracy.value
+                    )
                     energy_j = spec.awake_w * work_s
                     remote.append(
                         Option(target, running.spec.kind, accuracy.value, work_s, energy_j)
@@ -171,18 +180,17 @@ class InferenceJob:
             if group.name not in menus:
                 menus[group.name] = self._menu(group, sites)
             source = _Source(row, menus[group.name], arrivals.times(index))
-            self._await_next(source)
+            time_s = next(source.times)
+            if time_s < horizon_s:
+                clock.call_at(time_s, Order.ARRIVAL, self._arrive, source)
 
     def _menu(self, group: PhoneGroup, sites: Mapping[str, Site]) -> Menu:
-        return Menu(group.spec, self.model, sites, networked=group.access_point is not None)
+        return Menu(self.name, group.spec, self.model, sites if group.access_point else {})
 
-    def _await_next(self, source: _Source) -> None:
+    def _arrive(self, source: _Source) -> None:
         time_s = next(source.times)
         if time_s < self._horizon_s:
             self.clock.call_at(time_s, Order.ARRIVAL, self._arrive, source)
-
-    def _arrive(self, source: _Source) -> None:
-        self._await_next(source)
         phone = source.phone
         if phone is None:
             phone = source.phone = self._fleet.phone(source.row)
@@ -248,9 +256,8 @@ class Request:
         if radio is None:
             rssi_dbm, options = nan, self._menu.offline
         else:
-            rssi_dbm = radio.rssi.value(now_s)
-            linked = radio.rates.goodput_bps(rssi_dbm) > 0
-            options = self._menu.connected if linked else self._menu.offline
+            rssi_dbm, connected = radio.look()
+            options = self._menu.connected if connected else self._menu.offline
         self._observation = observation = OffloadingObservation(
             now_s,
             self.job,
@@ -278,16 +285,14 @@ class Request:
         inference = self._inference
         plan = self._menu.plans.get(target)
         if plan is None or (
-            plan.site is not None and self._observation.options is self._menu.offline
+            plan.remote is not None and self._observation.options is self._menu.offline
         ):
             raise self._refusal(target)
         self._target = target
         self._plan = plan
         if inference.decision_overhead_s:
             clock = inference.clock
-            clock.call_at(
-                clock._now + inference.decision_overhead_s, Order.COMPLETION, self._begin
-            )
+            clock.call_at(clock._now + inference.decision_overhead_s, Order.COMPLETION, self._begin)
         else:
             self._begin()
 
@@ -296,40 +301,34 @@ class Request:
             return  # the phone went off meanwhile
         plan, phone = self._plan, self._phone
         assert plan is not None
-        if plan.site is None:
-            self._execution = phone.processors[plan.processor].run(
-                self, plan.work_s, self._completed
-            )
+        if plan.remote is None:
+            processor = phone.processors[plan.processor]
+            self._execution = processor.run(self, plan.work_s, self._completed)
         else:
             assert phone.radio is not None
             phone.radio.send(self, self._inference.model.input_bytes, self._uploaded)
 
     def _uploaded(self) -> None:
-        self._travel(self._at_server)
-
-    def _at_server(self, _: None) -> None:
-        plan = self._plan
+        plan, clock = self._plan, self._inference.clock
         assert plan is not None
         assert plan.remote is not None
-        assert plan.site is not None
-        # Whether the phone is still on does not concern the server.
-        plan.remote.run(plan.site.server.tenant(self.job), plan.work_s, self._served)
+        assert plan.tenant is not None
+        # Whether the phone is still on then does not concern the server.
+        execution = Execution(plan.remote, plan.tenant, plan.work_s, self._served)
+        clock.call_at(
+            clock._now + plan.half_rtt_s, Order.COMPLETION, plan.remote.capacity.add, execution
+        )
 
     def _served(self) -> None:
-        self._travel(self._returned)
+        plan, clock = self._plan, self._inference.clock
+        assert plan is not None
+        clock.call_at(clock._now + plan.half_rtt_s, Order.COMPLETION, self._returned)
 
     def _returned(self, _: None) -> None:
         if not self.status:
             radio = self._phone.radio
             assert radio is not None
             radio.receive(self, self._inference.model.output_bytes, self._completed)
-
-    def _travel(self, arrive: Callable[[None], None]) -> None:
-        """Cover half of the round trip, then call ``arrive``."""
-        plan, clock = self._plan, self._inference.clock
-        assert plan is not None
-        assert plan.site is not None
-        clock.call_at(clock._now + 0.5 * plan.site.rtt_s, Order.COMPLETION, arrive)
 
     def _completed(self) -> None:
         self._execution = None
@@ -373,17 +372,16 @@ class Request:
     def _write(self) -> None:
         inference, status, target, plan = self._inference, self.status, self._target, self._plan
         done = status == DONE
-        latency_s = self._latency_s
-        deadline_s: float | None = inference.deadline_s
-        in_time: bool | None = latency_s <= inference.deadline_s if done else False
+        latency_s, deadline_s = self._latency_s, inference.deadline_s
+        in_time = latency_s <= deadline_s if done else False
         if inference.requests is not None:
             observation = self._observation
-            if deadline_s == inf:
-                met, deadline_s = None, None
-            elif status == UNFINISHED and inference.clock._now - self._start_s <= deadline_s:
-                met = None  # nobody knows
-            else:
-                met = in_time
+            met: bool | None = in_time
+            if deadline_s == inf or (
+                # The run has ended before the deadline: nobody knows.
+                status == UNFINISHED and inference.clock._now - self._start_s <= deadline_s
+            ):
+                met = None
             rssi_dbm = observation.rssi_dbm
             inference.requests.add(
                 (
@@ -391,11 +389,11 @@ class Request:
                     self._phone.name,
                     self._start_s,
                     inference.model.name,
-                    None if target is None else str(target),
+                    None if plan is None else plan.label,
                     status,
                     latency_s if done else None,
                     self.energy_j,
-                    deadline_s,
+                    deadline_s if deadline_s < inf else None,
                     met,
                     plan.accuracy if done and plan is not None else None,
                     inference.accuracy_min or None,
@@ -415,15 +413,15 @@ class Request:
                     inference.slot.name,
                     inference.slot.controller_name,
                     self._phone.name,
-                    str(target),
+                    plan.label,
                     None,
                     False,
                     EVALUATION,
                 )
             )
-        if status != UNFINISHED:
+        if inference.slot.learns and status != UNFINISHED:
             outcome = OffloadingOutcome(
-                status, latency_s, self.energy_j, bool(in_time), plan.accuracy if done else nan
+                status, latency_s, self.energy_j, in_time, plan.accuracy if done else nan
             )
             inference.slot.learn(self._observation, target, outcome)
 
@@ -440,7 +438,7 @@ class Request:
             raise self._refusal(target)
         inference, phone = self._inference, self._phone
         start_s = inference.clock._now + inference.decision_overhead_s
-        if plan.site is None or plan.remote is None:
+        if plan.remote is None:
             processor = phone.processors[plan.processor]
             end_s, energy_j = forecast_local(processor, plan.work_s, start_s)
         else:
@@ -450,7 +448,7 @@ class Request:
                 phone.radio,
                 plan.remote,
                 plan.work_s,
-                plan.site.rtt_s,
+                plan.half_rtt_s,
                 model.input_bytes,
                 model.output_bytes,
                 start_s,

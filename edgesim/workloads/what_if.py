@@ -30,7 +30,7 @@ def forecast_remote(
     radio: WifiRadio,
     processor: Processor,
     work_s: float,
-    rtt_s: float,
+    half_rtt_s: float,
     input_bytes: float,
     output_bytes: float,
     start_s: float,
@@ -39,9 +39,9 @@ def forecast_remote(
     uploaded_s, up_j = _transfer(radio, start_s, input_bytes, sending=True)
     if uploaded_s == inf:
         return inf, inf
-    at_server_s = uploaded_s + 0.5 * rtt_s
+    at_server_s = uploaded_s + half_rtt_s
     queue_s = max(processor.capacity.backlog_s() - (at_server_s - start_s), 0.0)
-    back_s = at_server_s + queue_s + work_s + 0.5 * rtt_s
+    back_s = at_server_s + queue_s + work_s + half_rtt_s
     end_s, down_j = _transfer(radio, back_s, output_bytes, sending=False)
     if end_s == inf:
         return inf, inf
@@ -59,7 +59,5 @@ def _transfer(
     if end_s == inf:
         return inf, inf
     sending = sending or radio.is_sending
-    energy_j = sum(
-        seconds * radio.power_w(rssi_dbm, sending=sending) for seconds, rssi_dbm in seen
-    )
+    energy_j = sum(seconds * (link.send_w if sending else link.receive_w) for seconds, link in seen)
     return end_s, energy_j / (radio.flows + 1)

@@ -1,0 +1,166 @@
+"""Plots of a run. Each takes results and returns matplotlib Axes, for a notebook to go on with.
+
+>>> import edgesim
+>>> comparison = edgesim.compare("quickstart")  # doctest: +SKIP
+>>> edgesim.plots.energy_by_component(comparison)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from edgesim.core.errors import EdgesimError
+from edgesim.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["charge_over_time", "energy_by_component", "latency_against_deadline"]
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+
+Results = Result | Mapping[str, Result]
+
+
+def energy_by_component(results: Results, *, ax: Axes | None = None) -> Axes:
+    """Joules of all phones, stacked by component and activity, one bar per result.
+
+    Args:
+        results: one result, or several by name (an :class:`edgesim.Comparison`).
+        ax: where to draw; by default a new figure.
+    """
+    named = _named(results)
+    ax = _axes(ax, height=1.2 + 0.5 * len(named))
+    rows = {name: _phone_energy(result) for name, result in named.items()}
+    frame = pd.DataFrame(rows).fillna(0.0).T
+    frame = frame[frame.sum().sort_values(ascending=False).index]
+    if len(frame.columns) > len(_COLOURS):  # the smallest share one colour
+        kept = frame.columns[: len(_COLOURS) - 1]
+        rest = frame.drop(columns=kept).sum(axis=1)
+        frame = frame[kept].assign(**{"everything else": rest})
+    left = np.zeros(len(frame))
+    for colour, column in zip(_COLOURS, frame.columns, strict=False):
+        ax.barh(frame.index, frame[column], left=left, color=colour, label=column, height=0.7)
+        left += frame[column].to_numpy()
+    for position, total in enumerate(left):
+        ax.annotate(
+            f"{total:,.4g} J",
+            (total, position),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    ax.set_xlim(0, left.max() * 1.15 or 1.0)
+    ax.invert_yaxis()
+    ax.set_xlabel("energy of all phones (J)")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
+    return _clean(ax)
+
+
+def latency_against_deadline(
+    results: Results, *, job: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Share of requests answered within a multiple of their deadline, one line per result.
+
+    A request that failed never gets there, so its line ends below 1. The axis is logarithmic; 1 is
+    the deadline.
+
+    Args:
+        results: one result, or several by name.
+        job: only this job's requests; by default all that have a deadline.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        EdgesimError: if there are no requests with a deadline.
+    """
+    ax = _axes(ax, height=3.6)
+    for colour, (name, result) in zip(_COLOURS, _named(results).items(), strict=False):
+        rows = result.requests
+        rows = rows[(rows.phase == "evaluation") & rows.deadline_s.notna()]
+        rows = rows if job is None else rows[rows.job == job]
+        if rows.empty:
+            of_job = "" if job is None else f" of job {job!r}"
+            raise EdgesimError(f"{result.name}: no requests{of_job} have a deadline")
+        multiple = np.sort((rows.latency_s / rows.deadline_s).dropna().to_numpy())
+        share = np.arange(1, len(multiple) + 1) / len(rows)
+        late = float((~rows.deadline_met.dropna().astype(bool)).mean())
+        ax.step(multiple, share, where="post", color=colour, label=f"{name} ({late:.0%} late)")
+    ax.axvline(1.0, color="black", linewidth=0.8, linestyle=":")
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.02)
+    ax.set_xlabel("latency / deadline")
+    ax.set_ylabel("share of requests")
+    ax.legend(frameon=False, fontsize="small")
+    return _clean(ax)
+
+
+def charge_over_time(
+    results: Results, *, device: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """State of charge over time, one line per device and result. Needs recorded states.
+
+    Between two changes of power the charge falls on a straight line, so the lines are exact.
+
+    Args:
+        results: one result, or several by name.
+        device: only this device; by default every recorded one.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        EdgesimError: if no charge was recorded (``record: {states: {}}`` in the scenario).
+    """
+    ax = _axes(ax, height=3.6)
+    named = _named(results)
+    for colour, (name, result) in zip(_COLOURS, named.items(), strict=False):
+        states = result.states
+        states = states[states.quantity == "charge"]
+        states = states if device is None else states[states.device == device]
+        if states.empty:
+            raise EdgesimError(
+                f"{result.name}: no charge was recorded; put 'record: {{states: {{}}}}' into the "
+                "scenario"
+            )
+        ends = result.devices.set_index("device")
+        for line, (phone, rows) in enumerate(states.groupby("device")):
+            start, end = ends.loc[phone, ["charge_start", "charge_end"]]
+            times_s = np.r_[0.0, rows.time_s, result.summary["simulated_s"]]
+            charge = np.r_[start, rows.value, end]
+            style = ("-", "--", ":", "-.")[line % 4]
+            label = name if len(named) > 1 and device is not None else f"{name}: {phone}"
+            ax.plot(times_s, 100 * charge, color=colour, linestyle=style, label=label)
+    ax.set_xlabel("simulated time (s)")
+    ax.set_ylabel("charge (%)")
+    if device is not None:
+        ax.set_title(device, loc="left", fontsize="medium")
+    ax.ticklabel_format(axis="y", useOffset=False)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return _clean(ax)
+
+
+def _named(results: Results) -> Mapping[str, Result]:
+    return {results.name: results} if isinstance(results, Result) else results
+
+
+def _phone_energy(result: Result) -> pd.Series[float]:
+    phones = result.devices.device[result.devices.kind == "phone"]
+    rows = result.energy[result.energy.device.isin(phones)]
+    return rows.energy_j.groupby(rows.component + " " + rows.activity).sum()
+
+
+def _axes(ax: Axes | None, height: float) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(7.0, height), layout="constrained")
+    return ax
+
+
+def _clean(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
