@@ -17,8 +17,8 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgesim.core.errors import ConfigError, EdgesimError
     import edgesim.results.plots as plots
+    from edgesim.core.errors import ConfigError, EdgesimError
     from edgesim.results.result import Comparison, Result
     from edgesim.results.result import load_result as load
     from edgesim.scenario.load import load_scenario

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,7 @@ def latency_against_deadline(
         ax.step(multiple, share, where="post", color=colour, label=f"{name} ({late:.0%} late)")
     ax.axvline(1.0, color="black", linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("latency / deadline")
     ax.set_ylabel("share of requests")
@@ -116,7 +118,8 @@ def charge_over_time(
     """
     ax = _axes(ax, height=3.6)
     named = _named(results)
-    for colour, (name, result) in zip(_COLOURS, named.items(), strict=False):
+    colours = cycle(_COLOURS)
+    for name, result in named.items():
         states = result.states
         states = states[states.quantity == "charge"]
         states = states if device is None else states[states.device == device]
@@ -126,13 +129,13 @@ def charge_over_time(
                 "scenario"
             )
         ends = result.devices.set_index("device")
-        for line, (phone, rows) in enumerate(states.groupby("device")):
+        for phone, rows in states.groupby("device"):
             start, end = ends.loc[phone, ["charge_start", "charge_end"]]
             times_s = np.r_[0.0, rows.time_s, result.summary["simulated_s"]]
             charge = np.r_[start, rows.value, end]
-            style = ("-", "--", ":", "-.")[line % 4]
-            label = name if len(named) > 1 and device is not None else f"{name}: {phone}"
-            ax.plot(times_s, 100 * charge, color=colour, linestyle=style, label=label)
+            several = len(named) > 1
+            label = f"{name}: {phone}" if several and device is None else name if several else phone
+            ax.plot(times_s, 100 * charge, color=next(colours), label=label)
     ax.set_xlabel("simulated time (s)")
     ax.set_ylabel("charge (%)")
     if device is not None:
