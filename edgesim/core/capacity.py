@@ -27,7 +27,7 @@ from edgesim.core.errors import SimulationError
 __all__ = ["Job", "SharedCapacity"]
 
 
-_WAITING, _SERVED, _PAUSED, _GONE = range(4)
+_WAITING, _SERVED, _PAUSED, _ENDED, _GONE = range(5)
 
 
 class Job:
@@ -136,7 +136,7 @@ class SharedCapacity:
         self._heap: list[
             tuple[float, int, Job]
         ] = []  # jobs served by end in V; may hold stale ones
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[Job] | None = None  # made when somebody first has to wait
         self._served = 0  # jobs in service with a positive rate
         self._paused = 0  # jobs in service with rate 0: they keep their slot
         self._weight = 0.0  # of the jobs served
@@ -161,7 +161,7 @@ class SharedCapacity:
     @property
     def waiting(self) -> int:
         """Jobs in line for a slot."""
-        return len(self._waiting)
+        return len(self._waiting or ())
 
     @property
     def total_weight(self) -> float:
@@ -181,7 +181,7 @@ class SharedCapacity:
         """Work that ``job`` has still to do, in its own unit."""
         if job._state == _SERVED:
             return max(job._end_v - self._now_v(), 0.0) * job.weight * job.rate
-        return job.work if job._state != _GONE else 0.0
+        return job.work if job._state in (_WAITING, _PAUSED) else 0.0
 
     def backlog_s(self) -> float:
         """When a job submitted now would enter service, in seconds from now, if nothing else came.
@@ -191,24 +191,29 @@ class SharedCapacity:
         """
         if self._slots is None or self._served + self._paused < self._slots:
             return 0.0
-        line = [(job.work / job.rate if job.rate else inf, job.weight) for job in self._waiting]
-        v = self._now_v()
-        ends = [(end_v, job.weight) for end_v, _, job in self._heap if job._end_v == end_v]
+        v, weight, wait_s = self._now_v(), self._weight, 0.0
+        ends = [(job._end_v, job.weight) for job in self.jobs()]
         heapify(ends)
-        weight, clock_s, position = self._weight, 0.0, 0
+        line = iter(self._waiting or ())
         while ends:
             end_v, leaving = heappop(ends)
             speed = min(self._capacity / weight, self._limit)
             if not speed:
                 return inf
-            clock_s += (end_v - v) / speed
+            wait_s += (end_v - v) / speed
             v = end_v
-            if position == len(line):
-                return clock_s
-            need, entering = line[position]
-            position += 1
-            weight += entering - leaving
-            heappush(ends, (v + need / entering, entering))
+            weight = weight - leaving if ends else 0.0
+            following = next(line, None)
+            if following is None:
+                return wait_s
+            if (
+                following.rate or not following.work
+            ):  # one that is paused takes the slot for good, and no share
+                weight += following.weight
+                need_v = (
+                    following.work / (following.rate * following.weight) if following.work else 0.0
+                )
+                heappush(ends, (v + need_v, following.weight))
         return inf
 
     # -- changes ----------------------------------------------------------------------------------
@@ -226,6 +231,8 @@ class SharedCapacity:
         self._sequence = job._sequence = self._sequence + 1
         slots = self._slots
         if slots is not None and self._served + self._paused >= slots:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(job)
             return
         now_s = self._clock._now
@@ -280,7 +287,10 @@ class SharedCapacity:
         self._advance()
         left = self.remaining(job)
         if job._state == _WAITING:
+            assert self._waiting is not None
             self._waiting.remove(job)
+            job._state = _GONE
+        elif job._state == _ENDED:
             job._state = _GONE
         elif job._state != _GONE:
             self._release(job)
@@ -300,7 +310,7 @@ class SharedCapacity:
         """Let ``job`` do ``rate`` units of work per unit of capacity from now on; 0 pauses it."""
         if not 0 <= rate < inf:
             raise SimulationError(f"a rate of {rate!r}: it must be finite and at least 0")
-        if job._state == _GONE or rate == job.rate:
+        if job._state in (_ENDED, _GONE) or rate == job.rate:
             return
         if job._state == _WAITING:
             job.rate = rate
@@ -325,7 +335,7 @@ class SharedCapacity:
 
     def _enter(self, job: Job) -> None:
         """Put a job into service; V is up to date."""
-        if not job.rate:
+        if not job.rate and job.work:
             job._state = _PAUSED
             self._paused += 1
             return
@@ -335,7 +345,8 @@ class SharedCapacity:
         job._state = _SERVED
         self._served += 1
         self._weight += job.weight
-        job._end_v = end_v = self._v + job.work / (job.weight * job.rate)
+        need_v = job.work / (job.weight * job.rate) if job.work else 0.0
+        job._end_v = end_v = self._v + need_v
         heappush(self._heap, (end_v, job._sequence, job))
 
     def _release(self, job: Job) -> None:
@@ -371,8 +382,11 @@ class SharedCapacity:
         if speed > self._limit:
             speed = self._limit
         self._speed = speed
-        wait_s = (end_v - self._v) / speed if speed else inf
-        self._timer.set(self._clock._now + wait_s if wait_s > 0.0 else self._clock._now)
+        ahead_v = end_v - self._v
+        if ahead_v <= 0.0:
+            self._timer.set(self._clock._now)
+        else:
+            self._timer.set(self._clock._now + ahead_v / speed if speed else inf)
 
     def _wake(self) -> None:
         heap = self._heap
@@ -405,8 +419,12 @@ class SharedCapacity:
             if job._end_v == end_v:
                 self._release(job)
                 ended.append(job)
+        for job in ended:
+            job.work = 0.0
+            job._state = _ENDED
         self._admit()
         self._reschedule()
         for job in ended:
-            job.work = 0.0
-            job.finished()
+            if job._state == _ENDED:  # else the end of another one has cancelled it
+                job._state = _GONE
+                job.finished()

@@ -50,8 +50,8 @@ class Clock(simpy.Environment):
     """Simulated seconds since the start of the run.
 
     Attributes:
-        events: how many events have been handled so far. Work, not time: a phone that does
-            nothing adds none.
+        events: how many events have been handled so far, not counting wake-ups that had been
+            moved meanwhile.
     """
 
     def __init__(self) -> None:
@@ -161,29 +161,31 @@ class Timer:
         Raises:
             SimulationError: if ``time_s`` lies in the past or is not a number.
         """
-        self._due_s = time_s
-        if not time_s >= self._pending_s:
-            clock = self._clock
-            if not time_s >= clock._now:
-                raise SimulationError(
-                    f"a timer was set to {time_s!r} s, but the clock is at {clock._now!r} s"
-                )
-            self._pending_s = time_s
-            self._pending = sequence = next(clock._eid)
-            entry: Any = (time_s, self._order, sequence, self._wake, sequence)
-            heappush(clock._queue, entry)
+        if time_s >= self._pending_s:
+            self._due_s = time_s  # the entry that is pending will find out
+            return
+        clock = self._clock
+        if not time_s >= clock._now:
+            raise SimulationError(
+                f"a timer was set to {time_s!r} s, but the clock is at {clock._now!r} s"
+            )
+        self._due_s = self._pending_s = time_s
+        self._pending = sequence = next(clock._eid)
+        entry: Any = (time_s, self._order, sequence, self._wake, sequence)
+        heappush(clock._queue, entry)
 
     def stop(self) -> None:
         """Do not go off."""
         self._due_s = inf
 
     def _wake(self, sequence: int) -> None:
-        if sequence != self._pending:
-            return  # moved earlier since: this entry is stale
-        self._pending_s = inf
         due_s = self._due_s
-        if due_s <= self._clock._now:
-            self._due_s = inf
-            self._function()
-        elif due_s != inf:
-            self.set(due_s)
+        if sequence == self._pending:
+            self._pending_s = inf
+            if due_s <= self._clock._now:
+                self._due_s = inf
+                self._function()
+                return
+            if due_s != inf:
+                self.set(due_s)
+        self._clock.events -= 1  # it has been moved since, and nothing happens

@@ -210,10 +210,17 @@ class _Builder:
             return self._mapping(node, path, parents)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, i), parents) for i, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
         try:
             return self._loader.construct_object(node)
-        except (ValueError, OverflowError) as error:
-            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
+        except yaml.YAMLError:
+            raise
+        except Exception:  # PyYAML raises whatever comes when a value does not fit its tag
+            kind = str(node.tag).rpartition(":")[2]
+            problem = f"{node.value!r} is not a valid {kind}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
     def _mapping(
         self, node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]
@@ -234,7 +241,7 @@ class _Builder:
             line = key_node.start_mark.line + 1
             key = None
             if isinstance(key_node, yaml.ScalarNode):
-                key = self._loader.construct_object(key_node)
+                key = self._scalar(key_node)
             if not isinstance(key, str):
                 shown = key_node.value if isinstance(key_node.value, str) else "a collection"
                 message = f"the key {shown} is not text; quote it"
@@ -316,15 +323,17 @@ def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, lis
     known: list[str] = []
     for key in loc:
         known = sorted({name for t in types if _is_schema(t) for name in t.model_fields})
+        chosen = [t for t in types if _is_schema(t) and _has_tag(t, key)]
+        if chosen and len(types) > 1:
+            types = chosen  # the tag of a union, which says which of its schemas is meant
+            continue
+        if key == "[key]":
+            continue  # pydantic means the key before it
+        path.append(key)
         here = isinstance(data, dict) and key in data
         here = here or (isinstance(data, list) and isinstance(key, int) and key < len(data))
-        is_field = key in known
-        if here or is_field or not any(_is_schema(t) and _has_tag(t, key) for t in types):
-            path.append(key)
-            data = data[key] if here else None
-            types = [option for t in types for option in _inside(t, key)]
-        else:
-            types = [t for t in types if not _is_schema(t) or _has_tag(t, key)]
+        data = data[key] if here else None
+        types = [option for t in types for option in _inside(t, key)]
     return tuple(path), known
 
 

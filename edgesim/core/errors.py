@@ -49,6 +49,9 @@ class ConfigError(EdgesimError):
         self.problems = sorted(problems, key=lambda p: (p.file, p.line or 0, p.key, p.message))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[Problem]]]:
+        return type(self), (self.problems,)  # so that it comes back whole from another process
+
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of an error message about an unknown name: the nearest known ones, or all of them.

@@ -214,7 +214,10 @@ class Meter:
         return self._drawn_j + sum(self._watts) * (self._clock._now - self._since_s)
 
     def component(self, name: str, power_w: float, activity: str) -> PowerState:
-        """Add a component that draws ``power_w`` watts for ``activity``, before any change."""
+        """Add a component that has drawn ``power_w`` watts for ``activity`` since the last change.
+
+        One that draws nothing yet may be added at any time.
+        """
         state = PowerState(self, len(self._states), name, power_w, activity)
         self._states.append(state)
         self._watts.append(power_w)

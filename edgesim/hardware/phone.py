@@ -43,12 +43,12 @@ class Phone:
     __slots__ = (
         "_base",
         "_clock",
+        "_processors",
         "active",
         "battery",
         "is_on",
         "meter",
         "name",
-        "processors",
         "radio",
         "spec",
     )
@@ -69,10 +69,7 @@ class Phone:
         self.active: dict[Activity, float] = {}
         self.meter = Meter(clock, name)
         self._base = self.meter.component("base", spec.suspend_w, "suspend")
-        self.processors = {
-            key: Processor(clock, self.meter, processor)
-            for key, processor in spec.processors.items()
-        }
+        self._processors: dict[str, Processor] = {}
         self.radio = (
             None
             if access_point is None
@@ -93,6 +90,14 @@ class Phone:
             is_resting=lambda: not self.active,
             on_empty=self._went_off,
         )
+
+    def processor(self, name: str) -> Processor:
+        """The processor called ``name``; one that is never asked for is never built."""
+        processor = self._processors.get(name)
+        if processor is None:
+            processor = Processor(self._clock, self.meter, self.spec.processors[name])
+            self._processors[name] = processor
+        return processor
 
     def begin(self, activity: Activity) -> None:
         """Be awake for ``activity``; it shares the base power with whatever else is active."""
@@ -126,7 +131,10 @@ class Phone:
             charge_start,
             self.battery.charge,
             self.meter.drawn_j,
-            {key: processor.busy_s for key, processor in self.processors.items()},
+            {
+                key: self._processors[key].busy_s if key in self._processors else 0.0
+                for key in self.spec.processors
+            },
             self.meter.bookings(),
         )
 

@@ -302,7 +302,7 @@ class Request:
         plan, phone = self._plan, self._phone
         assert plan is not None
         if plan.remote is None:
-            processor = phone.processors[plan.processor]
+            processor = phone.processor(plan.processor)
             self._execution = processor.run(self, plan.work_s, self._completed)
         else:
             assert phone.radio is not None
@@ -356,7 +356,7 @@ class Request:
     def _give_back(self) -> None:
         phone = self._phone
         if self._execution is not None and self._plan is not None:
-            phone.processors[self._plan.processor].cancel(self._execution)
+            phone.processor(self._plan.processor).cancel(self._execution)
             self._execution = None
         if phone.radio is not None:
             phone.radio.abort(self)
@@ -403,8 +403,13 @@ class Request:
                     EVALUATION,
                 )
             )
-        if target is None or plan is None:
-            return
+        if target is not None and plan is not None:
+            self._report(target, plan, in_time)
+        del self._observation  # its what_if leads back here: do not leave a cycle behind
+
+    def _report(self, target: Target, plan: Plan, in_time: bool) -> None:
+        """Write the decision down, and tell the controller what came of it."""
+        inference, status = self._inference, self.status
         if inference.decisions is not None:
             inference.decisions.add(
                 (
@@ -421,7 +426,11 @@ class Request:
             )
         if inference.slot.learns and status != UNFINISHED:
             outcome = OffloadingOutcome(
-                status, latency_s, self.energy_j, in_time, plan.accuracy if done else nan
+                status,
+                self._latency_s,
+                self.energy_j,
+                in_time,
+                plan.accuracy if status == DONE else nan,
             )
             inference.slot.learn(self._observation, target, outcome)
 
@@ -439,7 +448,7 @@ class Request:
         inference, phone = self._inference, self._phone
         start_s = inference.clock._now + inference.decision_overhead_s
         if plan.remote is None:
-            processor = phone.processors[plan.processor]
+            processor = phone.processor(plan.processor)
             end_s, energy_j = forecast_local(processor, plan.work_s, start_s)
         else:
             assert phone.radio is not None
