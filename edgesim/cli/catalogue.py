@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -94,13 +96,13 @@ def print_item(name: str) -> None:
 
 def _show_profile(profile: Profile) -> None:
     console = _console()
-    console.print(f"[bold]{profile.name}[/bold]  {profile.kind}: {profile.description}")
+    console.print(f"[bold]{profile.name}[/bold]  {profile.kind}: {escape(profile.description)}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("quantity", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("source", overflow="fold")
     for key, value, source in _quantities(profile.model_dump(), ""):
-        table.add_row(key, value, source)
+        table.add_row(escape(key), value, escape(source))
     console.print(table)
 
 
@@ -142,7 +144,11 @@ def _show_controller(name: str) -> None:
     module, _, class_name = entry.path.partition(":")
     console = _console()
     console.print(f"[bold]{name}[/bold]  slot {entry.slot}, class {entry.path}")
-    console.print(getdoc(getattr(import_module(module), class_name)) or "", markup=False)
+    text = getdoc(getattr(import_module(module), class_name)) or ""
+    # Leave the mark-up of the documentation out: :class:`Name` and ``code``.
+    plain = re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "")
+    paragraphs = (" ".join(part.split()) for part in plain.split("\n\n"))
+    console.print("\n\n".join(paragraphs), markup=False)
 
 
 def _scenario_row(name: str) -> tuple[str, str, str]:
@@ -154,7 +160,7 @@ def _fill(table: Table, header: Iterable[str], rows: Iterable[tuple[str, ...]]) 
     for index, title in enumerate(header):
         table.add_column(title, no_wrap=index == 0, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
 
 
 def _console() -> Console:

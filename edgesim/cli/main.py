@@ -55,7 +55,7 @@ def run(
     """Run a scenario; with 'compare' in it, once per controller, side by side."""
     from edgesim.cli import running
 
-    running.run(
+    complete = running.run(
         scenario,
         controllers=[_pair(text) for text in controller or []],
         seed=seed,
@@ -64,6 +64,9 @@ def run(
         check=check,
         output="json" if as_json else "quiet" if quiet else "text",
     )
+    if not complete:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -139,12 +142,12 @@ def _guard(command: Callable[[], Any]) -> int:
     except EdgesimError as error:
         _complain(error)
         return 1
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        return 130
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        typer.echo(f"error: {error}", err=True)
         return 1
     return 0
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from edgesim.results.audit import audit
 from edgesim.results.result import Result
 from edgesim.scenario.load import load_scenario, parse_override
-from edgesim.scenario.run import choose, compare, run_loaded
+from edgesim.scenario.run import compare, run_loaded
 
 __all__ = ["run"]
 
@@ -32,30 +32,29 @@ def run(
     out: Path | None,
     check: bool,
     output: Output,
-) -> None:
-    """Run a scenario and print what came of it."""
+) -> bool:
+    """Run a scenario and print what came of it; says whether it came to its end."""
     overrides = [parse_override(text) for text in changes]
     if seed is not None:
         overrides.append(("seed", seed))
-    chosen = choose(dict(controllers))
-    loaded = load_scenario(scenario, [*overrides, *chosen])
-    slots = {key.rpartition(".")[2] for key, _ in controllers}
+    loaded = load_scenario(scenario, overrides, dict(controllers))
     folder = _next_free(loaded.scenario.name) if out is None else out
     console = Console(highlight=False)
-    results: Mapping[str, Result]
+    chosen = {key.rpartition(".")[2] for key, _ in controllers}
     # A controller on the command line, for the slot that is compared, overrides the comparison.
-    if loaded.scenario.compare and not slots & set(loaded.scenario.compare):
-        changed = dict([*overrides, *chosen])
+    is_comparison = bool(loaded.scenario.compare) and not chosen & set(loaded.scenario.compare)
+    results: Mapping[str, Result]
+    if is_comparison:
         with _reporting(console, output) as report:
-            results = compare(scenario, overrides=changed, out=folder, progress=report)
+            results = compare(scenario, overrides=dict(overrides), out=folder, progress=report)
     else:
         name = ", ".join(f"{key}={value}" for key, value in controllers) or loaded.scenario.name
         with _reporting(console, output) as report:
             result = run_loaded(loaded, out=folder, progress=lambda share: report(name, share))
         results = {name: result}
     if output == "json":
-        many = {name: dict(result.summary) for name, result in results.items()}
-        shown: Any = many if len(many) > 1 else next(iter(many.values()))
+        summaries = {name: dict(result.summary) for name, result in results.items()}
+        shown = summaries if is_comparison else next(iter(summaries.values()))
         typer.echo(json.dumps(shown, indent=2, sort_keys=True))
     elif output == "text":
         _print_closing(console, results, folder)
@@ -63,9 +62,8 @@ def run(
         for name, result in results.items():
             for line in audit(result):
                 if output == "text":
-                    console.print(f"checked {name}: {line}")
-    if not all(result.is_complete for result in results.values()):
-        raise KeyboardInterrupt
+                    console.print(f"checked {name}: {line}", soft_wrap=True, markup=False)
+    return all(result.is_complete for result in results.values())
 
 
 def _next_free(name: str) -> Path:
@@ -85,7 +83,7 @@ def _reporting(console: Console, output: Output) -> Iterator[Callable[[str, floa
 
         def line(name: str, share: float) -> None:
             if share >= 1.0:
-                console.print(f"{name}: done")
+                console.print(f"{name}: done", markup=False)
 
         yield line
         return
@@ -114,7 +112,7 @@ def _print_closing(console: Console, results: Mapping[str, Result], folder: Path
     first = next(iter(results.values()))
     if len(first.manifest["scenario"]["jobs"]) > 1:
         console.print(_by_job(results))
-    console.print(f"tables in {folder}", soft_wrap=True)
+    console.print(f"tables in {folder}", soft_wrap=True, markup=False)
 
 
 def _overview(results: Mapping[str, Result]) -> Table:

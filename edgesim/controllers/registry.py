@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from edgesim.controllers.slots import Setting
 from edgesim.core.errors import EdgesimError, did_you_mean
 
-__all__ = ["CONTROLLERS", "Entry", "make_controller"]
+__all__ = ["CONTROLLERS", "SLOTS", "Entry", "make_controller", "unknown_controller"]
 
 
 class Entry(NamedTuple):

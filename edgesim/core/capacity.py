@@ -256,7 +256,10 @@ class SharedCapacity:
         speed = self._capacity / weight
         self._speed = speed = speed if speed < self._limit else self._limit
         job.started()
-        self._timer.set(now_s + end_v / speed if speed else inf)
+        if speed:
+            self._timer.set(now_s + end_v / speed)
+        else:
+            self._timer.set(inf if end_v else now_s)
 
     def submit(
         self,

@@ -82,6 +82,14 @@ class Clock(simpy.Environment):
             entry: Any = (time_s, order, next(self._eid), function, argument)
             heappush(self._queue, entry)
 
+    def interrupt(self) -> None:
+        """Raise :class:`KeyboardInterrupt` out of the run before the next event.
+
+        Safe to call from a signal handler: the event that is being handled is brought to its end.
+        """
+        entry: Any = (self._now, -1, next(self._eid), _raise_interrupt, None)
+        heappush(self._queue, entry)
+
     def schedule(self, event: simpy.Event, priority: int = 1, delay: float = 0.0) -> None:
         """Put a SimPy event into the queue; SimPy's own classes call this."""
         # All entries have one form: when, order, sequence (which never ties), what to call.
@@ -122,6 +130,10 @@ class Clock(simpy.Environment):
         finally:
             self.events += handled
         self._now = until_s
+
+
+def _raise_interrupt(_: None) -> None:
+    raise KeyboardInterrupt
 
 
 def _handle(event: Any) -> None:

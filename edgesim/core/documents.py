@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 
 __all__ = [
+    "NAME_PATTERN",
+    "PROFILE_NAME_PATTERN",
     "Document",
     "KeyPath",
     "Schema",
@@ -74,7 +76,10 @@ class Document:
         here = self.data
         for depth, key in enumerate(path[:-1]):
             if isinstance(here, dict):
-                here = here.setdefault(key, {})
+                if key not in here:
+                    here[key] = {}
+                    self.places[path[: depth + 1]] = (file, None)
+                here = here[key]
             elif isinstance(here, list) and isinstance(key, int) and key < len(here):
                 here = here[key]
             else:
@@ -154,6 +159,8 @@ def read_document(path: Path, name: str | None = None) -> Document:
         raise ConfigError(
             [Problem(file, None, "", f"is not UTF-8 text (byte {error.start})")]
         ) from None
+    except ValueError:
+        raise ConfigError([Problem(repr(file), None, "", "no file can have that name")]) from None
     return parse_document(text, file)
 
 
@@ -219,7 +226,7 @@ class _Builder:
             raise
         except Exception:  # PyYAML raises whatever comes when a value does not fit its tag
             kind = str(node.tag).rpartition(":")[2]
-            problem = f"{node.value!r} is not a valid {kind}"
+            problem = f"{_shown(node.value)} is not a valid {kind}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
     def _mapping(
@@ -266,8 +273,10 @@ def check(document: Document, schema: type[SchemaT]) -> tuple[SchemaT | None, li
     except ValidationError as error:
         problems = []
         for detail in error.errors(include_url=False):
-            path, known = _resolve(document.data, schema, detail["loc"])
-            problems.append(document.problem(path, _message(detail, path, known)))
+            path, known, kinds = _resolve(document.data, schema, detail["loc"])
+            if detail["type"] == "union_tag_invalid":
+                path = (*path, "kind")
+            problems.append(document.problem(path, _message(detail, path, known, kinds)))
         return None, list(dict.fromkeys(problems))
 
 
@@ -283,40 +292,72 @@ def validate(document: Document, schema: type[SchemaT]) -> SchemaT:
     return found
 
 
-def _message(detail: Any, path: KeyPath, known: list[str]) -> str:
-    kind, found = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
+def _message(detail: Any, path: KeyPath, known: list[str], kinds: list[str]) -> str:
+    """What to tell a user about one of pydantic's findings."""
+    type_, found = detail["type"], detail["input"]
+    if type_ == "extra_forbidden":
         return f"unknown key; {did_you_mean(path[-1] if path else '', known)}"
-    if kind == "missing":
+    if type_ == "missing":
         return "this key is required and missing"
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        context = detail.get("ctx", {})
-        name = str(context.get("discriminator", "kind")).strip("'")
-        tags = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",")]
-        if kind == "union_tag_not_found":
-            return f"needs a key {name!r}" + (f", one of {', '.join(tags)}" if tags != [""] else "")
-        tag = context.get("tag", found)
-        return f"unknown {name} {tag!r}; {did_you_mean(tag, tags)}"
-    if kind == "literal_error":
-        expected = re.findall(r"'([^']*)'|(-?\d+)", str(detail.get("ctx", {}).get("expected", "")))
-        names = [text or number for text, number in expected]
-        return f"found {_shown(found)}; {did_you_mean(found, names)}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if kind == "value_error":
-        return message
-    return f"{message.replace('input should', 'it should')}; found {_shown(found)}"
+    if type_ == "union_tag_not_found":
+        return f"needs a key 'kind', one of {', '.join(kinds)}"
+    if type_ == "union_tag_invalid":
+        tag = found.get("kind") if isinstance(found, dict) else None
+        if isinstance(tag, str):
+            return f"unknown kind {tag!r}; {did_you_mean(tag, kinds)}"
+        return f"it should be one of {', '.join(kinds)}; found {_shown(tag)}"
+    if type_ == "literal_error":
+        pairs = re.findall(r"'([^']*)'|(-?\d+)", str(detail["ctx"]["expected"]))
+        names = [text or number for text, number in pairs]
+        if isinstance(found, str):
+            return f"found {_shown(found)}; {did_you_mean(found, names)}"
+        return f"it should be one of {', '.join(names)}; found {_shown(found)}"
+    if type_ == "value_error":
+        return _lower(str(detail["msg"]).removeprefix("Value error, "))
+    if type_ in ("model_type", "model_attributes_type", "dict_type"):
+        what = "expected keys and values" + (
+            f" or a number; kinds: {', '.join(kinds)}" if kinds else ""
+        )
+        return f"{what}; found {_shown(found)}"
+    if type_ == "string_pattern_mismatch":
+        what = _PATTERNS.get(detail["ctx"]["pattern"], "it is not of the right form")
+        return f"{what}; found {_shown(found)}"
+    if type_ == "too_short":
+        least = detail["ctx"]["min_length"]
+        return (
+            f"needs at least {least} {'entry' if least == 1 else 'entries'}; found {_shown(found)}"
+        )
+    message = _lower(str(detail["msg"])).replace("input should", "it should")
+    return f"{message.replace(' after validation', '')}; found {_shown(found)}"
+
+
+NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
+"""What users may call things."""
+
+PROFILE_NAME_PATTERN = "^[a-z][a-z0-9_]*$"
+"""What profiles and their parts are called."""
+
+_PATTERNS = {
+    NAME_PATTERN: "a name begins with a letter and holds only letters, digits, _ and -",
+    PROFILE_NAME_PATTERN: "this name begins with a-z and holds only a-z, digits and _",
+}
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """A value as it might stand in the file."""
+    words: dict[Any, str] = {True: "true", False: "false", None: "nothing"}
+    text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, list[str]]:
-    """The path in the user's data that a pydantic location means, and the keys known there.
+def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, list[str], list[str]]:
+    """What a pydantic location means: the path in the user's data, keys known beside it, kinds.
 
-    Pydantic puts the tags of unions into its locations; the user's file does not have them.
+    The kinds are those of the union that stands there, if one does. Pydantic puts the tags of unions into its locations; the user's file does not have them.
     """
     path: list[str | int] = []
     types = list(_options(schema))
@@ -334,16 +375,21 @@ def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, lis
         here = here or (isinstance(data, list) and isinstance(key, int) and key < len(data))
         data = data[key] if here else None
         types = [option for t in types for option in _inside(t, key)]
-    return tuple(path), known
+    kinds = [kind for t in types if _is_schema(t) for kind in _kinds(t)] if len(types) > 1 else []
+    return tuple(path), known, kinds
 
 
 def _is_schema(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, BaseModel)
 
 
-def _has_tag(type_: Any, tag: Any) -> bool:
+def _kinds(type_: Any) -> tuple[str, ...]:
     kind = type_.model_fields.get("kind")
-    return kind is not None and tag in get_args(kind.annotation)
+    return get_args(kind.annotation) if kind is not None else ()
+
+
+def _has_tag(type_: Any, tag: Any) -> bool:
+    return tag in _kinds(type_)
 
 
 def _inside(type_: Any, key: Any) -> Iterator[Any]:

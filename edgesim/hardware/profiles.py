@@ -17,7 +17,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
 
-from edgesim.core.documents import Document, Schema, read_document, validate
+from edgesim.core.documents import (
+    PROFILE_NAME_PATTERN,
+    Document,
+    Schema,
+    read_document,
+    validate,
+)
 from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
 from edgesim.core.units import mah_to_j, ms_to_s
 from edgesim.network.wifi import WifiPower
@@ -34,7 +40,7 @@ __all__ = [
     "catalogue_folder",
 ]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Name = Annotated[str, StringConstraints(pattern=PROFILE_NAME_PATTERN, max_length=64)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -272,7 +278,7 @@ class Catalogue:
     def __init__(self, folders: Iterable[Path] = ()) -> None:
         self._folders = [*folders, catalogue_folder("device_profiles")]
         self._read: dict[str, tuple[Document, Profile]] = {}
-        self._names: dict[str, list[str]] = {}
+        self._names: dict[object, list[str]] = {}
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Name and file of every profile; of two with the same name, the first found."""
@@ -284,12 +290,10 @@ class Catalogue:
                     yield file.stem, file
 
     def names(self, kind: str) -> list[str]:
-        """The names of all profiles of one kind (``phone``, ``soc``, ``server``)."""
+        """The names of all profiles of one kind (``phone``, ``soc``, ``server``), sound or not."""
         if not self._names:
             for name, file in self.files():
-                data = read_document(file).data
-                if isinstance(data, dict):
-                    self._names.setdefault(str(data.get("kind")), []).append(name)
+                self._names.setdefault(_kind_of(file), []).append(name)
         return self._names.get(kind, [])
 
     def profile(self, name: str) -> Profile:
@@ -393,7 +397,9 @@ class Catalogue:
                         )
                     ]
                 )
-            self._read[name] = read_profile(files[name])
+            file = files[name]
+            is_shipped = file.parent == self._folders[-1]
+            self._read[name] = _read_shipped(file) if is_shipped else read_profile(file)
         return self._read[name]
 
 
@@ -441,6 +447,19 @@ def _wrong_kind(name: str, profile: Profile, wanted: str, known: list[str]) -> P
 
 def _latencies_s(rows: list[LatencyRow]) -> Mapping[tuple[str, str], float]:
     return MappingProxyType({(row.model, row.precision): ms_to_s(row.value) for row in rows})
+
+
+@cache
+def _read_shipped(file: Path) -> tuple[Document, Profile]:
+    """Shipped profiles do not change while the program runs: read each once."""
+    return read_profile(file)
+
+
+def _kind_of(file: Path) -> object:
+    """The kind that a profile claims to be, whatever else is wrong with it."""
+    is_shipped = file.parent == catalogue_folder("device_profiles")
+    data = (_read_shipped(file)[0] if is_shipped else read_document(file)).data
+    return data.get("kind") if isinstance(data, dict) else None
 
 
 @cache

@@ -35,9 +35,8 @@ def energy_by_component(results: Results, *, ax: Axes | None = None) -> Axes:
         results: one result, or several by name (an :class:`edgesim.Comparison`).
         ax: where to draw; by default a new figure.
     """
-    named = _named(results)
-    ax = _axes(ax, height=1.2 + 0.5 * len(named))
-    rows = {name: _phone_energy(result) for name, result in named.items()}
+    rows = {name: _phone_energy(result) for name, result in _named(results).items()}
+    ax = _axes(ax, height=1.2 + 0.5 * len(rows))
     frame = pd.DataFrame(rows).fillna(0.0).T
     frame = frame[frame.sum().sort_values(ascending=False).index]
     if len(frame.columns) > len(_COLOURS):  # the smallest share one colour
@@ -79,14 +78,9 @@ def latency_against_deadline(
     Raises:
         EdgesimError: if there are no requests with a deadline.
     """
+    lines = {name: _with_deadline(result, job) for name, result in _named(results).items()}
     ax = _axes(ax, height=3.6)
-    for colour, (name, result) in zip(_COLOURS, _named(results).items(), strict=False):
-        rows = result.requests
-        rows = rows[(rows.phase == "evaluation") & rows.deadline_s.notna()]
-        rows = rows if job is None else rows[rows.job == job]
-        if rows.empty:
-            of_job = "" if job is None else f" of job {job!r}"
-            raise EdgesimError(f"{result.name}: no requests{of_job} have a deadline")
+    for colour, (name, rows) in zip(cycle(_COLOURS), lines.items(), strict=False):
         multiple = np.sort((rows.latency_s / rows.deadline_s).dropna().to_numpy())
         share = np.arange(1, len(multiple) + 1) / len(rows)
         late = float((~rows.deadline_met.dropna().astype(bool)).mean())
@@ -116,18 +110,12 @@ def charge_over_time(
     Raises:
         EdgesimError: if no charge was recorded (``record: {states: {}}`` in the scenario).
     """
-    ax = _axes(ax, height=3.6)
     named = _named(results)
+    charges = {name: _charge(result, device) for name, result in named.items()}
+    ax = _axes(ax, height=3.6)
     colours = cycle(_COLOURS)
-    for name, result in named.items():
-        states = result.states
-        states = states[states.quantity == "charge"]
-        states = states if device is None else states[states.device == device]
-        if states.empty:
-            raise EdgesimError(
-                f"{result.name}: no charge was recorded; put 'record: {{states: {{}}}}' into the "
-                "scenario"
-            )
+    for name, states in charges.items():
+        result = named[name]
         ends = result.devices.set_index("device")
         for phone, rows in states.groupby("device"):
             start, end = ends.loc[phone, ["charge_start", "charge_end"]]
@@ -143,6 +131,30 @@ def charge_over_time(
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return _clean(ax)
+
+
+def _with_deadline(result: Result, job: str | None) -> pd.DataFrame:
+    rows = result.requests
+    rows = rows[(rows.phase == "evaluation") & rows.deadline_s.notna()]
+    rows = rows if job is None else rows[rows.job == job]
+    if rows.empty:
+        of_job = "" if job is None else f" of job {job!r}"
+        raise EdgesimError(f"{result.name}: no requests{of_job} have a deadline")
+    return rows
+
+
+def _charge(result: Result, device: str | None) -> pd.DataFrame:
+    states = result.states if "states" in result.tables else pd.DataFrame({"quantity": []})
+    states = states[states.quantity == "charge"]
+    if states.empty:
+        raise EdgesimError(
+            f"{result.name}: no charge was recorded; put 'record: {{states: {{}}}}' into the scenario"
+        )
+    if device is not None:
+        states = states[states.device == device]
+        if states.empty:
+            raise EdgesimError(f"{result.name}: no charge was recorded of {device!r}")
+    return states
 
 
 def _named(results: Results) -> Mapping[str, Result]:

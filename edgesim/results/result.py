@@ -154,10 +154,13 @@ def _read_tables(folder: Path) -> dict[str, pa.Table]:
     for name in TABLES:
         whole = folder / f"{name}.parquet"
         parts = sorted((folder / "parts").glob(f"{name}-*.parquet"))
-        if whole.exists():
-            tables[name] = pq.read_table(whole)
-        elif parts:
-            tables[name] = pa.concat_tables(pq.read_table(part) for part in parts)
+        files = [whole] if whole.exists() else parts
+        try:
+            pieces = [pq.read_table(file) for file in files]
+        except (pa.ArrowException, OSError) as error:
+            raise EdgesimError(f"{folder}: table {name!r} is damaged: {error}") from None
+        if pieces:
+            tables[name] = pa.concat_tables(pieces)
     return tables
 
 

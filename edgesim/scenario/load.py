@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from edgesim.controllers.registry import CONTROLLERS, unknown_controller
+from edgesim.controllers.registry import CONTROLLERS, SLOTS, unknown_controller
 from edgesim.core.documents import (
     Document,
     KeyPath,
@@ -28,7 +29,15 @@ from edgesim.scenario.schema import (
     TraceSpec,
 )
 
-__all__ = ["LoadedScenario", "Override", "find_scenario", "load_scenario", "scenario_names"]
+__all__ = [
+    "LoadedScenario",
+    "Override",
+    "device_names",
+    "find_scenario",
+    "load_scenario",
+    "parse_override",
+    "scenario_names",
+]
 
 OVERRIDE_FILE = "command line"
 
@@ -66,7 +75,7 @@ def find_scenario(name: str | Path) -> Path:
         ConfigError: if there is neither.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or _is_file(path):
         return path
     shipped = catalogue_folder("scenarios") / f"{name}.yaml"
     if str(name) in scenario_names():
@@ -75,24 +84,33 @@ def find_scenario(name: str | Path) -> Path:
     raise ConfigError([Problem(str(name), None, "", message)])
 
 
-def load_scenario(name: str | Path, overrides: Iterable[Override] = ()) -> LoadedScenario:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def load_scenario(
+    name: str | Path,
+    overrides: Iterable[Override] = (),
+    controllers: Mapping[str, str] | None = None,
+) -> LoadedScenario:
     """Read a scenario and check it in full.
 
     Args:
         name: a path, or the name of a scenario that ships with edgesim.
         overrides: values put in place of the file's, such as ``("phones.pixel.count", 3)``.
+        controllers: who sits where, in place of the file's: by ``SLOT`` for all jobs, or by
+            ``JOB.SLOT`` for one.
 
     Raises:
         ConfigError: with every problem found.
     """
     path = find_scenario(name)
     document = read_document(path)
-    problems = []
-    for key, value in overrides:
-        try:
-            document.put(_key_path(key), value, OVERRIDE_FILE)
-        except ConfigError as error:
-            problems += error.problems
+    problems = _put(document, overrides)
+    problems += _put(document, _seats(document, controllers or {}, problems))
     folder = path.parent / "device_profiles"
     catalogue = Catalogue([folder] if folder.is_dir() else [])
     scenario, found = check(document, Scenario)
@@ -105,8 +123,10 @@ def load_scenario(name: str | Path, overrides: Iterable[Override] = ()) -> Loade
                 traces[spec.file] = _read_trace(path.parent / spec.file, spec)
             except ConfigError as error:
                 problems += error.problems
-            except OSError as error:
-                message = f"{spec.file} cannot be read: {error.strerror or error}"
+            except (OSError, ValueError, csv.Error) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                shown = spec.file if spec.file.isprintable() else repr(spec.file)
+                message = f"{shown} cannot be read: {why}"
                 problems.append(document.problem((*place, "file"), message))
         problems += _too_much(document, scenario)
     if problems or scenario is None:
@@ -128,7 +148,44 @@ def parse_override(text: str) -> Override:
 
 
 def _key_path(text: str) -> KeyPath:
-    return tuple(int(part) if part.isdigit() else part for part in text.split("."))
+    return tuple(int(part) if _INDEX.fullmatch(part) else part for part in text.split("."))
+
+
+_INDEX = re.compile("[0-9]{1,6}")
+
+
+def _put(document: Document, overrides: Iterable[Override]) -> list[Problem]:
+    problems: list[Problem] = []
+    for key, value in overrides:
+        try:
+            document.put(_key_path(key), value, OVERRIDE_FILE)
+        except ConfigError as error:
+            problems += error.problems
+    return problems
+
+
+def _seats(
+    document: Document, controllers: Mapping[str, str], problems: list[Problem]
+) -> list[Override]:
+    """The overrides that put controllers into slots; what is wrong with them goes to ``problems``."""
+    data = document.data if isinstance(document.data, dict) else {}
+    jobs = _mapping(data, "jobs")
+    overrides: list[Override] = []
+    # Those for all jobs first, so that one for a single job prevails.
+    for key, name in sorted(controllers.items(), key=lambda item: "." in item[0]):
+        job, _, slot = key.rpartition(".")
+        if slot not in SLOTS:
+            message = f"there is no slot {slot!r}; {did_you_mean(slot, SLOTS)}"
+            problems.append(Problem(OVERRIDE_FILE, None, key, message))
+        elif job and job not in jobs:
+            message = f"there is no job {job!r}; {did_you_mean(job, jobs)}"
+            problems.append(Problem(OVERRIDE_FILE, None, key, message))
+        else:
+            own = [j for j, spec in _entries(jobs) if slot in _mapping(spec, "controllers")]
+            if not job:
+                overrides.append((f"controllers.{slot}", name))
+            overrides += [(f"jobs.{j}.controllers.{slot}", name) for j in ([job] if job else own)]
+    return overrides
 
 
 # --- references ----------------------------------------------------------------------------------
@@ -166,6 +223,12 @@ def _dangling(document: Document, catalogue: Catalogue) -> list[Problem]:
             look((*path, "phones", index), name, phones, "phone group")
         for index, name in enumerate(_list(job, "sites")):
             look((*path, "sites", index), name, sites, "site")
+        for list_key in ("phones", "sites"):
+            names = [str(name) for name in _list(job, list_key)]
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    message = f"{name!r} is given twice"
+                    problems.append(document.problem((*path, list_key, index), message))
         problems += _unknown_controllers(document, (*path, "controllers"), job.get("controllers"))
         problems += _empty_slots(document, path, job, data)
         if key == "none":
@@ -211,8 +274,10 @@ def _unknown_controllers(
 ) -> list[Problem]:
     problems = []
     for slot, name in chosen.items() if isinstance(chosen, dict) else ():
-        entry = CONTROLLERS.get(name) if isinstance(name, str) else None
-        if isinstance(name, str) and (entry is None or entry.slot != slot):
+        if slot not in SLOTS or not isinstance(name, str):
+            continue  # the schema has told of it
+        entry = CONTROLLERS.get(name)
+        if entry is None or entry.slot != slot:
             message = unknown_controller(name, str(slot))
             problems.append(document.problem((*path, slot, *end), message))
     return problems
@@ -277,7 +342,7 @@ def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
     problems: list[Problem] = []
     times_s: list[float] = []
     values: list[float] = []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.reader(file)
         if next(rows, None) != ["time_s", "value"]:
             raise ConfigError([Problem(str(path), 1, "", "the first line must be 'time_s,value'")])

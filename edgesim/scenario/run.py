@@ -19,7 +19,7 @@ from edgesim.scenario.load import LoadedScenario, Override, load_scenario
 from edgesim.scenario.schema import Scenario
 from edgesim.scenario.world import World
 
-__all__ = ["choose", "compare", "run", "run_loaded"]
+__all__ = ["compare", "run", "run_loaded"]
 
 _LIBRARIES = ("edgesim", "numpy", "pyarrow", "simpy")
 
@@ -54,11 +54,8 @@ def run(
         ConfigError: if the scenario is not in order, with every problem found.
         EdgesimError: if ``out`` is in use already.
     """
-    changes: list[Override] = list((overrides or {}).items())
-    changes += choose(controllers or {})
-    if seed is not None:
-        changes.append(("seed", seed))
-    return run_loaded(load_scenario(scenario, changes), out=out, progress=progress)
+    changes = _changes(overrides, seed)
+    return run_loaded(load_scenario(scenario, changes, controllers), out=out, progress=progress)
 
 
 def compare(
@@ -82,9 +79,7 @@ def compare(
         ConfigError: as :func:`run`, and if the scenario has nothing to compare.
         EdgesimError: if ``out`` is in use already.
     """
-    changes: list[Override] = list((overrides or {}).items())
-    if seed is not None:
-        changes.append(("seed", seed))
+    changes = _changes(overrides, seed)
     loaded = load_scenario(scenario, changes)
     if not loaded.scenario.compare:
         message = "has no 'compare' to run; add 'compare: {offloading: [NAME, ...]}'"
@@ -93,7 +88,7 @@ def compare(
     folder = None if out is None else _claim(Path(out))
     results: dict[str, Result] = {}
     for name in names:
-        cell = load_scenario(scenario, [*changes, *_everywhere(loaded, slot, name)])
+        cell = load_scenario(scenario, changes, {slot: name})
         cell_folder = None if folder is None else folder / "cells" / f"{slot}={name}"
         report = None if progress is None else _for_cell(progress, name)
         results[name] = run_loaded(cell, out=cell_folder, progress=report)
@@ -106,19 +101,9 @@ def _for_cell(progress: Callable[[str, float], None], name: str) -> Progress:
     return lambda share: progress(name, share)
 
 
-def choose(controllers: Mapping[str, str]) -> list[Override]:
-    """The overrides that put controllers into slots: ``SLOT`` of all jobs or ``JOB.SLOT`` of one."""
-    changes: list[Override] = []
-    for key, name in controllers.items():
-        job, _, slot = key.rpartition(".")
-        changes.append((f"jobs.{job}.controllers.{slot}" if job else f"controllers.{slot}", name))
-    return changes
-
-
-def _everywhere(loaded: LoadedScenario, slot: str, name: str) -> list[Override]:
-    """The overrides that put a controller into a slot of every job, those with their own too."""
-    jobs = [job for job, spec in loaded.scenario.jobs.items() if slot in spec.controllers]
-    return choose({slot: name, **{f"{job}.{slot}": name for job in jobs}})
+def _changes(overrides: Mapping[str, Any] | None, seed: int | None) -> list[Override]:
+    seeds = [] if seed is None else [("seed", seed)]
+    return [*(overrides or {}).items(), *seeds]
 
 
 def run_loaded(

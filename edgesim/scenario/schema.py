@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from edgesim.core.documents import Schema
+from edgesim.core.documents import NAME_PATTERN, Schema
 
 __all__ = [
     "ArrivalsSpec",
@@ -19,7 +19,7 @@ __all__ = [
     "WifiSpec",
 ]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
 Seconds = Annotated[float, Field(gt=0, le=1e10)]
 Dbm = Annotated[float, Field(ge=-150, le=0)]
 SlotName = Literal["offloading"]
@@ -137,10 +137,11 @@ def _in_dbm_range(value: float) -> None:
         raise ValueError(f"{value:g} dBm is not between -150 and 0")
 
 
+_SignalKinds = ConstantSpec | ScheduleSpec | MarkovSpec | GaussMarkovSpec | TraceSpec
+
 SignalSpec = Annotated[
-    ConstantSpec | ScheduleSpec | MarkovSpec | GaussMarkovSpec | TraceSpec,
-    Field(discriminator="kind"),
-    BeforeValidator(_number_as_constant),
+    Annotated[_SignalKinds, Field(discriminator="kind")],
+    BeforeValidator(_number_as_constant, json_schema_input_type=float | _SignalKinds),
 ]
 
 
@@ -154,7 +155,7 @@ class WifiSpec(Schema):
     bandwidth_mhz: Literal[20, 40, 80] = 20
     streams: Annotated[int, Field(ge=1, le=2)] = 2
     """Spatial streams; a phone uses the fewer of its own and these."""
-    goodput_ratio: Annotated[float, Field(gt=0, le=1)] = 0.65
+    goodput_ratio: Annotated[float, Field(ge=1e-3, le=1)] = 0.65
     """Share of the physical rate left to the payload."""
 
 
@@ -191,7 +192,7 @@ class PoissonSpec(Schema):
     """Independent arrivals."""
 
     kind: Literal["poisson"]
-    rate_per_s: Annotated[float, Field(gt=0, le=1e4)]
+    rate_per_s: Annotated[float, Field(ge=1e-12, le=1e4)]
     """Mean arrivals per second at each phone."""
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import fsum, inf
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -210,9 +213,12 @@ class World:
 
         Args:
             progress: told now and then which share of the simulated time is over.
+
+        Raises:
+            KeyboardInterrupt: if Ctrl-C is pressed; the world can be finished all the same.
         """
         duration_s = self._scenario.duration_s
-        with _rare_garbage_collection():
+        with _rare_garbage_collection(), _interrupts_between_events(self.clock):
             for part in range(1, _SLICES + 1):
                 until_s = duration_s * part / _SLICES if part < _SLICES else duration_s
                 if until_s >= self.clock.now:
@@ -283,6 +289,32 @@ def _rare_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+@contextmanager
+def _interrupts_between_events(clock: Clock) -> Iterator[None]:
+    """Let Ctrl-C end the run after the present event, so that the books balance.
+
+    Pressed twice, it interrupts at once: a controller may be caught in an endless loop. Only the
+    main thread hears of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        clock.interrupt()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _write_states(

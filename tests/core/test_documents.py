@@ -133,7 +133,7 @@ def test_a_good_document_becomes_its_schema() -> None:
         ),
         pytest.param(
             "seed: true\n",
-            ["w.yaml:1: seed: it should be a valid integer; found True"],
+            ["w.yaml:1: seed: it should be a valid integer; found true"],
             id="bool for int",
         ),
         pytest.param(
@@ -143,7 +143,7 @@ def test_a_good_document_becomes_its_schema() -> None:
         ),
         pytest.param(
             "seed:\n",
-            ["w.yaml:1: seed: it should be a valid integer; found None"],
+            ["w.yaml:1: seed: it should be a valid integer; found nothing"],
             id="nothing for int",
         ),
         pytest.param(
@@ -196,11 +196,14 @@ def test_what_does_not_fit_is_refused_with_its_place(text: str, lines: list[str]
         (
             "seed: 1\njobs:\n  front:\n    kind: camra\n    rate_hz: 1\n",
             [
-                "w.yaml:3: jobs.front: unknown kind 'camra'; did you mean 'camera'? "
+                "w.yaml:4: jobs.front.kind: unknown kind 'camra'; did you mean 'camera'? "
                 "Known: camera, playback, replay"
             ],
         ),
-        ("seed: 1\nqueue:\n- rate_hz: 1\n", ["w.yaml:3: queue[0]: needs a key 'kind'"]),
+        (
+            "seed: 1\nqueue:\n- rate_hz: 1\n",
+            ["w.yaml:3: queue[0]: needs a key 'kind', one of camera, playback, replay"],
+        ),
         (
             "seed: 1\nqueue:\n- kind: camera\n  rate_hz: 0\n",
             ["w.yaml:4: queue[0].rate_hz: it should be greater than 0; found 0"],
@@ -268,7 +271,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None
         ["w.yaml:2", "until_s"],
         ["w.yaml:4", "jobs.a.colour"],
         ["w.yaml:4", "jobs.a.rate_hz"],
-        ["w.yaml:5", "jobs.b"],
+        ["w.yaml:5", "jobs.b.kind"],
         ["w.yaml:7", "phones[0].profile"],
         ["w.yaml:8", "phones[1]"],
     ]

@@ -273,7 +273,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_phone", "{value: 0.7, source: measured}", "0.7", "receive_w"),
-            *("wifi.receive_w", "it should be a valid dictionary"),
+            *("wifi.receive_w", "expected keys and values"),
             id="bare number",
         ),
         pytest.param(
@@ -333,7 +333,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_phone", PHONE[PHONE.index("transmit_w:") : PHONE.index("  tail_w")]),
-            *("transmit_w: []\n", "transmit_w", "wifi.transmit_w", "at least 1 item"),
+            *("transmit_w: []\n", "transmit_w", "wifi.transmit_w", "at least 1 entry"),
             id="no rows",
         ),
         pytest.param(
@@ -383,7 +383,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_soc", "  cpu:\n", "  CPU:\n", "CPU"),
-            *("processors.CPU", "should match pattern"),
+            *("processors.CPU", "begins with a-z"),
             id="a name that is none",
         ),
     ],

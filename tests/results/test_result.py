@@ -1,5 +1,8 @@
 import json
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pandas as pd
@@ -9,8 +12,10 @@ import pytest
 import edgesim
 from edgesim.core.errors import ConfigError, EdgesimError
 from edgesim.core.tables import TABLES
+from edgesim.results.audit import audit
 from edgesim.results.result import Comparison, Result, load_result
 from edgesim.scenario.run import compare, run
+from edgesim.scenario.world import World
 
 SHORT: dict[str, Any] = {"duration_s": 20}
 
@@ -219,6 +224,42 @@ def test_an_interrupted_run_keeps_what_happened_before(tmp_path: Path) -> None:
     assert opened.requests.time_s.tolist() == arrived.time_s.tolist()
     finished = opened.requests.status == "done"
     assert opened.requests[finished].equals(arrived.reset_index(drop=True)[finished])
+
+
+@pytest.mark.parametrize("calls", range(500, 12_000, 719))
+def test_ctrl_c_at_any_moment_leaves_books_that_balance(
+    calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come in the middle of anything, not only between two events."""
+    made = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal made
+        if event == "call" and "edgesim" in frame.f_code.co_filename:
+            made += 1
+            if made == calls:
+                signal.raise_signal(signal.SIGINT)
+
+    simulate = World.run
+
+    def watched(self: World, progress: Any = None) -> None:
+        sys.setprofile(count)
+        try:
+            simulate(self, progress)
+        finally:
+            sys.setprofile(None)
+
+    monkeypatch.setattr(World, "run", watched)
+    result = run(
+        "quickstart",
+        controllers={"offloading": "random"},
+        overrides={"duration_s": 200},
+        out=tmp_path,
+    )
+    assert made >= calls
+    assert result.manifest["status"] == "interrupted"
+    assert 0 < result.summary["simulated_s"] < 200
+    assert len(list(audit(load_result(tmp_path)))) == 3
 
 
 def test_an_interrupted_comparison_ends_with_the_run_that_was_interrupted() -> None:

@@ -1,6 +1,5 @@
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from edgesim.scenario.load import (
     parse_override,
     scenario_names,
 )
-from edgesim.scenario.run import choose
 from edgesim.scenario.schema import ConstantSpec, GaussMarkovSpec, PoissonSpec, TraceSpec
 
 GOOD = """\
@@ -367,7 +365,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
         pytest.param(
             "-50",
             "{kind: gaus_markov, mean: -50, std: 2}",
-            "world.yaml:11: phones.pixel.rssi_dbm: unknown kind 'gaus_markov'; did you mean "
+            "world.yaml:11: phones.pixel.rssi_dbm.kind: unknown kind 'gaus_markov'; did you mean "
             "'gauss_markov'? Known: constant, gauss_markov, markov, schedule, trace",
             id="unknown kind",
         ),
@@ -779,8 +777,38 @@ def test_overrides_and_the_file_are_told_together(tmp_path: Path) -> None:
 
 
 def test_controllers_are_chosen_for_all_jobs_or_for_one() -> None:
-    chosen: dict[str, Any] = {"offloading": "cloud", "camera.offloading": "random"}
-    assert choose(chosen) == [
-        ("controllers.offloading", "cloud"),
-        ("jobs.camera.controllers.offloading", "random"),
-    ]
+    """A controller for all jobs replaces those that jobs name for themselves; one for a job wins."""
+    own = ("jobs.camera.controllers", {"offloading": "edge_cpu"})
+    for chosen in (
+        {"offloading": "cloud", "assistant.offloading": "random"},
+        {"assistant.offloading": "random", "offloading": "cloud"},
+    ):
+        scenario = load_scenario("quickstart", [own], chosen).scenario
+        assert scenario.controllers == {"offloading": "cloud"}
+        assert scenario.jobs["camera"].controllers == {"offloading": "cloud"}
+        assert scenario.jobs["assistant"].controllers == {"offloading": "random"}
+
+
+def test_a_controller_chosen_for_all_jobs_takes_the_place_of_a_jobs_own(tmp_path: Path) -> None:
+    text = GOOD.replace("model:", "controllers: {offloading: random}\n    model:")
+    (tmp_path / "world.yaml").write_text(text)
+    scenario = load_scenario(tmp_path / "world.yaml", (), {"offloading": "oracle"}).scenario
+    assert scenario.jobs["camera"].controllers == {"offloading": "oracle"}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("ofloading", "there is no slot 'ofloading'; did you mean 'offloading'?"),
+        ("camrea.offloading", "there is no job 'camrea'; did you mean 'camera'?"),
+        ("camera.ofloading", "there is no slot 'ofloading'; did you mean 'offloading'?"),
+    ],
+)
+def test_a_controller_chosen_for_nothing_there_is_is_refused(
+    key: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "world.yaml").write_text(GOOD)
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(tmp_path / "world.yaml", (), {key: "cloud"})
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"command line: {key}: {message}")
