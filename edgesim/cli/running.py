@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -109,56 +111,63 @@ def _reporting(console: Console, output: Output) -> Iterator[Callable[[str, floa
 
 def _print_closing(console: Console, results: Mapping[str, Result], folder: Path) -> None:
     console.print(_overview(results))
+    console.print("late: after the deadline, or failed; poor: less accurate than required\n")
     first = next(iter(results.values()))
     if len(first.manifest["scenario"]["jobs"]) > 1:
         console.print(_by_job(results))
     console.print(f"tables in {folder}", soft_wrap=True, markup=False)
 
 
+# Title of a column, key of the summary, factor.
+_COLUMNS = (
+    ("phones\nJ", "energy_j", 1.0),
+    ("request\nmJ", "energy_per_request_j", 1e3),
+    ("late\n%", "deadline_violation_ratio", 100.0),
+    ("poor\n%", "accuracy_violation_ratio", 100.0),
+    ("failed", "requests_failed", 1.0),
+    ("p50\nms", "latency_p50_s", 1e3),
+    ("p99\nms", "latency_p99_s", 1e3),
+    ("server\nkJ", "energy_servers_j", 1e-3),
+)
+
+
 def _overview(results: Mapping[str, Result]) -> Table:
-    table = Table(title="Who spent what, and who was late", title_justify="left")
-    table.add_column("", no_wrap=True)
-    for title in (
-        "phones J",
-        "mJ/request",
-        "late %",
-        "too inaccurate %",
-        "failed",
-        "p50 ms",
-        "p99 ms",
-        "servers J",
-    ):
-        table.add_column(title, justify="right")
+    """Who spent what, and who was late; columns that say nothing are left out."""
+    columns = [
+        column
+        for column in _COLUMNS
+        if any(result.summary.get(column[1]) is not None for result in results.values())
+    ]
+    table = _table("Who spent what, and who was late", [title for title, _, _ in columns])
     for name, result in results.items():
-        s = result.summary
-        table.add_row(
-            name if result.is_complete else f"{name} (interrupted)",
-            _number(s["energy_j"], 1),
-            _number(s["energy_per_request_j"], 1e3),
-            _number(s["deadline_violation_ratio"], 100),
-            _number(s["accuracy_violation_ratio"], 100),
-            str(s["requests_failed"]),
-            _number(s["latency_p50_s"], 1e3),
-            _number(s["latency_p99_s"], 1e3),
-            _number(s["energy_servers_j"], 1),
-        )
+        shown = escape(name) if result.is_complete else f"{escape(name)} (interrupted)"
+        cells = (_number(result.summary.get(key), factor) for _, key, factor in columns)
+        table.add_row(shown, *cells)
     return table
 
 
 def _by_job(results: Mapping[str, Result]) -> Table:
     first = next(iter(results.values()))
     jobs = sorted(first.manifest["scenario"]["jobs"])
-    table = Table(title="By job: mJ/request, late %", title_justify="left")
-    table.add_column("", no_wrap=True)
-    for job in jobs:
-        table.add_column(job, justify="right")
+    titles = [f"{escape(job)}\nmJ, late %" for job in jobs]
+    table = _table("By job: millijoules per request, share that was late", titles)
     for name, result in results.items():
         cells = []
         for job in jobs:
             energy = _number(result.summary.get(f"{job}.energy_per_request_j"), 1e3)
             late = _number(result.summary.get(f"{job}.deadline_violation_ratio"), 100)
-            cells.append(f"{energy}, {late}")
-        table.add_row(name, *cells)
+            cells.append(f"{energy}, {late:>5}")
+        table.add_row(escape(name), *cells)
+    return table
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -166,4 +175,6 @@ def _number(value: Any, scale: float) -> str:
     if value is None:
         return "-"
     scaled = value * scale
+    if isinstance(value, int) and scale == 1:
+        return f"{value:,}"
     return f"{scaled:,.0f}" if abs(scaled) >= 1000 else f"{scaled:.1f}"
