@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import edgesim.results.plots as plots
     from edgesim.core.errors import ConfigError, EdgesimError
-    from edgesim.results.result import Comparison, Result
-    from edgesim.results.result import load_result as load
+    from edgesim.results.result import Comparison, Result, load
     from edgesim.scenario.load import load_scenario
     from edgesim.scenario.run import compare, run
 
@@ -44,7 +43,7 @@ _HOMES = {
     "EdgesimError": "edgesim.core.errors:EdgesimError",
     "Result": "edgesim.results.result:Result",
     "compare": "edgesim.scenario.run:compare",
-    "load": "edgesim.results.result:load_result",
+    "load": "edgesim.results.result:load",
     "load_scenario": "edgesim.scenario.load:load_scenario",
     "plots": "edgesim.results.plots:",
     "run": "edgesim.scenario.run:run",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +17,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edgesim.core.errors import ConfigError, Problem
 from edgesim.results.audit import audit
 from edgesim.results.result import Result
-from edgesim.scenario.load import load_scenario, parse_override
+from edgesim.scenario.load import OVERRIDE_FILE, load_scenario, parse_override
 from edgesim.scenario.run import compare, run_loaded
 
 __all__ = ["run"]
@@ -39,6 +42,8 @@ def run(
     overrides = [parse_override(text) for text in changes]
     if seed is not None:
         overrides.append(("seed", seed))
+    _refuse_repeated("-c", [key for key, _ in controllers])
+    _refuse_repeated("--set", [key for key, _ in overrides])
     loaded = load_scenario(scenario, overrides, dict(controllers))
     folder = _next_free(loaded.scenario.name) if out is None else out
     console = Console(highlight=False)
@@ -50,7 +55,9 @@ def run(
         with _reporting(console, output) as report:
             results = compare(scenario, overrides=dict(overrides), out=folder, progress=report)
     else:
-        name = ", ".join(f"{key}={value}" for key, value in controllers) or loaded.scenario.name
+        # Called by its controller, as in a comparison, if one sits everywhere.
+        alone = len(controllers) == 1 and "." not in controllers[0][0]
+        name = controllers[0][1] if alone else loaded.scenario.name
         with _reporting(console, output) as report:
             result = run_loaded(loaded, out=folder, progress=lambda share: report(name, share))
         results = {name: result}
@@ -68,11 +75,21 @@ def run(
     return all(result.is_complete for result in results.values())
 
 
+def _refuse_repeated(option: str, keys: Sequence[str]) -> None:
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            raise ConfigError([Problem(OVERRIDE_FILE, None, option, f"{key} is given twice")])
+
+
 def _next_free(name: str) -> Path:
-    number = 1
-    while (folder := Path("runs") / f"{name}-{number:03d}").exists():
-        number += 1
-    return folder
+    """Make the next folder of its name that is not there yet; whoever makes it has it."""
+    Path("runs").mkdir(exist_ok=True)
+    for number in count(1):
+        folder = Path("runs") / f"{name}-{number:03d}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError
 
 
 @contextmanager
@@ -111,7 +128,11 @@ def _reporting(console: Console, output: Output) -> Iterator[Callable[[str, floa
 
 def _print_closing(console: Console, results: Mapping[str, Result], folder: Path) -> None:
     console.print(_overview(results))
-    console.print("late: after the deadline, or failed; poor: less accurate than required\n")
+    console.print(f"[dim]{_LEGEND}[/dim]\n")
+    for name, result in results.items():
+        reasons = _failures(result)
+        if reasons:
+            console.print(f"{name}: {reasons}", markup=False)
     first = next(iter(results.values()))
     if len(first.manifest["scenario"]["jobs"]) > 1:
         console.print(_by_job(results))
@@ -124,19 +145,37 @@ _COLUMNS = (
     ("request\nmJ", "energy_per_request_j", 1e3),
     ("late\n%", "deadline_violation_ratio", 100.0),
     ("poor\n%", "accuracy_violation_ratio", 100.0),
+    ("away\n%", "offloaded_ratio", 100.0),
     ("failed", "requests_failed", 1.0),
+    ("cut off", "requests_unfinished", 1.0),
     ("p50\nms", "latency_p50_s", 1e3),
     ("p99\nms", "latency_p99_s", 1e3),
     ("server\nkJ", "energy_servers_j", 1e-3),
 )
+_ALWAYS = frozenset(
+    {
+        "energy_j",
+        "energy_per_request_j",
+        "deadline_violation_ratio",
+        "latency_p50_s",
+        "latency_p99_s",
+    }
+)
+_LEGEND = (
+    "request: all that arrived; late: after the deadline, or failed; poor: less accurate than "
+    "required; away: run elsewhere; cut off: by the end of the run"
+)
 
 
 def _overview(results: Mapping[str, Result]) -> Table:
-    """Who spent what, and who was late; columns that say nothing are left out."""
+    """Who spent what, and who was late; columns in which nothing happened are left out."""
     columns = [
-        column
-        for column in _COLUMNS
-        if any(result.summary.get(column[1]) is not None for result in results.values())
+        (title, key, factor)
+        for title, key, factor in _COLUMNS
+        if any(
+            result.summary.get(key) or (key in _ALWAYS and result.summary.get(key) is not None)
+            for result in results.values()
+        )
     ]
     table = _table("Who spent what, and who was late", [title for title, _, _ in columns])
     for name, result in results.items():
@@ -162,13 +201,27 @@ def _by_job(results: Mapping[str, Result]) -> Table:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
+    """A table whose first column gives way if the terminal is narrow; numbers are never cut."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        width = max(9 if "," in column else 6, *(len(line) for line in column.splitlines()))
+        table.add_column(column, justify="right", no_wrap=True, min_width=width)
     return table
+
+
+def _failures(result: Result) -> str:
+    """How many requests failed, by reason."""
+    status = result.arrow("requests")["status"].to_pylist()
+    reasons = Counter(s.removeprefix("failed:") for s in status if s.startswith("failed:"))
+    return ", ".join(f"{number:,} failed: {why}" for why, number in sorted(reasons.items()))
 
 
 def _number(value: Any, scale: float) -> str:

@@ -106,9 +106,11 @@ class EdgeBest(ProfileRule):
 
 
 class Cloud(EdgeBest):
-    """Always another place, on its fastest processor: AutoScale's baseline Cloud.
+    """Another place, on its fastest processor: AutoScale's baseline Cloud.
 
-    Without a connection there is no such option; then the phone does what :class:`EdgeBest` does.
+    Without a connection (no network, no site, or a signal below the lowest rate) there is no such
+    option; then the phone does what :class:`EdgeBest` does. The summary's ``offloaded_ratio`` says
+    how often that was not so.
     """
 
     def _choose(

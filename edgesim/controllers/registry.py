@@ -33,12 +33,16 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             "offloading:EdgeBest",
             "the phone's processor of least promised energy that should be in time",
         ),
-        "cloud": _entry("offloading", "offloading:Cloud", "always the fastest processor elsewhere"),
+        "cloud": _entry(
+            "offloading",
+            "offloading:Cloud",
+            "the fastest processor elsewhere; without a connection as edge_best",
+        ),
         "random": _entry("offloading", "offloading:Random", "any possible target"),
         "oracle": _entry(
             "offloading",
             "offloading:Oracle",
-            "least energy in time, knowing the weather to come (bound)",
+            "least energy in time, knowing the signal to come (myopic bound)",
         ),
     }
 )

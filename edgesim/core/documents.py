@@ -178,9 +178,10 @@ def parse_document(text: str, file: str) -> Document:
         data = builder.build(root, (), ()) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = "not valid YAML: " + " ".join(
-            part for part in (error.context, error.problem) if part
-        )
+        parts = [part for part in (error.context, error.problem) if part]
+        if mark:
+            parts.append(f"(column {mark.column + 1})")
+        message = "not valid YAML: " + " ".join(parts)
         raise ConfigError([Problem(file, mark.line + 1 if mark else None, "", message)]) from None
     except yaml.YAMLError as error:
         message = str(error).splitlines()[0] if str(error) else "unreadable"
@@ -241,6 +242,9 @@ class _Builder:
                 message = f"given twice; it stands in line {own[key]} already"
                 self.problems.append(Problem(self._file, line, dotted((*path, key)), message))
             own.setdefault(key, line)
+        self._nodes += _merged_pairs(node, _MOST_NODES)
+        if self._nodes > _MOST_NODES:
+            raise yaml.MarkedYAMLError(problem="is too large", problem_mark=node.start_mark)
         # Puts what "<<" merges in before the mapping's own keys, which so override it.
         self._loader.flatten_mapping(node)
         data: dict[str, Any] = {}
@@ -259,6 +263,21 @@ class _Builder:
         return data
 
 
+def _merged_pairs(node: yaml.Node, most: int) -> int:
+    """How many pairs "<<" would bring into a mapping, all levels together; more than ``most`` is enough."""
+    pairs = 0
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == "<<":
+                sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                for source in sources:
+                    if isinstance(source, yaml.MappingNode):
+                        pairs += len(source.value) + _merged_pairs(source, most - pairs)
+                    if pairs > most:
+                        return pairs
+    return pairs
+
+
 SchemaT = TypeVar("SchemaT", bound=Schema)
 
 
@@ -273,10 +292,10 @@ def check(document: Document, schema: type[SchemaT]) -> tuple[SchemaT | None, li
     except ValidationError as error:
         problems = []
         for detail in error.errors(include_url=False):
-            path, known, kinds = _resolve(document.data, schema, detail["loc"])
+            path, types, known = _resolve(document.data, schema, detail["loc"])
             if detail["type"] == "union_tag_invalid":
                 path = (*path, "kind")
-            problems.append(document.problem(path, _message(detail, path, known, kinds)))
+            problems.append(document.problem(path, _message(detail, path, types, known)))
         return None, list(dict.fromkeys(problems))
 
 
@@ -292,9 +311,11 @@ def validate(document: Document, schema: type[SchemaT]) -> SchemaT:
     return found
 
 
-def _message(detail: Any, path: KeyPath, known: list[str], kinds: list[str]) -> str:
+def _message(detail: Any, path: KeyPath, types: list[Any], known: list[str]) -> str:
     """What to tell a user about one of pydantic's findings."""
     type_, found = detail["type"], detail["input"]
+    schemas = [t for t in types if _is_schema(t)]
+    kinds = [kind for t in schemas for kind in _kinds(t)] if len(schemas) > 1 else []
     if type_ == "extra_forbidden":
         return f"unknown key; {did_you_mean(path[-1] if path else '', known)}"
     if type_ == "missing":
@@ -314,6 +335,8 @@ def _message(detail: Any, path: KeyPath, known: list[str], kinds: list[str]) -> 
         return f"it should be one of {', '.join(names)}; found {_shown(found)}"
     if type_ == "value_error":
         return _lower(str(detail["msg"]).removeprefix("Value error, "))
+    if type_ == "model_type" and set(schemas[0].model_fields) == {"source", "value"}:
+        return f"write {{value: {_shown(found)}, source: ...}} and say where the number comes from"
     if type_ in ("model_type", "model_attributes_type", "dict_type"):
         what = "expected keys and values" + (
             f" or a number; kinds: {', '.join(kinds)}" if kinds else ""
@@ -354,10 +377,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, list[str], list[str]]:
-    """What a pydantic location means: the path in the user's data, keys known beside it, kinds.
+def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, list[Any], list[str]]:
+    """What a pydantic location means: the path in the user's data, types there, keys beside it.
 
-    The kinds are those of the union that stands there, if one does. Pydantic puts the tags of unions into its locations; the user's file does not have them.
+    Pydantic puts the tags of unions into its locations; the user's file does not have them.
     """
     path: list[str | int] = []
     types = list(_options(schema))
@@ -375,8 +398,7 @@ def _resolve(data: Any, schema: Any, loc: tuple[Any, ...]) -> tuple[KeyPath, lis
         here = here or (isinstance(data, list) and isinstance(key, int) and key < len(data))
         data = data[key] if here else None
         types = [option for t in types for option in _inside(t, key)]
-    kinds = [kind for t in types if _is_schema(t) for kind in _kinds(t)] if len(types) > 1 else []
-    return tuple(path), known, kinds
+    return tuple(path), types, known
 
 
 def _is_schema(type_: Any) -> bool:

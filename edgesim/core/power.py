@@ -16,19 +16,31 @@ That the two agree to 1e-9 is checked at the end of every run (:meth:`Meter.audi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from edgesim.core.clock import Clock
 from edgesim.core.errors import SimulationError
 
-__all__ = ["LEDGER_TOLERANCE", "NOBODY", "Meter", "PowerState", "User"]
+__all__ = [
+    "LEDGER_TOLERANCE",
+    "NOBODY",
+    "Booking",
+    "Meter",
+    "PowerState",
+    "User",
+    "check_books",
+]
 
 NOBODY = "none"
 """The job that owns what nobody asked for."""
 
 LEDGER_TOLERANCE = 1e-9
 """Relative difference allowed between what the ledger booked and what the battery gave."""
+
+
+Booking = tuple[str, str, str, float]
+"""Component, activity, job, joules."""
 
 
 class User(Protocol):
@@ -173,6 +185,17 @@ class PowerState:
         self._users -= 1
 
 
+def check_books(device: str, drawn_j: float, bookings: Iterable[Booking]) -> None:
+    """Check that what a device drew has been booked, neither more nor less.
+
+    Raises:
+        SimulationError: if the two differ by more than :data:`LEDGER_TOLERANCE`.
+    """
+    booked_j = sum(energy_j for *_, energy_j in bookings)
+    if not abs(booked_j - drawn_j) <= LEDGER_TOLERANCE * max(abs(drawn_j), 1e-3):
+        raise SimulationError(f"{device}: {drawn_j!r} J were drawn, but {booked_j!r} J were booked")
+
+
 class Meter:
     """What one device draws, by component.
 
@@ -255,7 +278,7 @@ class Meter:
         for state in self._states:
             state.set(state.power_w, state.activity)
 
-    def bookings(self) -> list[tuple[str, str, str, float]]:
+    def bookings(self) -> list[Booking]:
         """What has been booked: (component, activity, job, joules), sorted by name."""
         return sorted(
             (state.name, activity, job, energy_j)
@@ -270,9 +293,4 @@ class Meter:
             SimulationError: if ledger and battery differ by more than :data:`LEDGER_TOLERANCE`.
         """
         self.settle()
-        booked_j = sum(energy_j for *_, energy_j in self.bookings())
-        drawn_j = self.drawn_j
-        if not abs(booked_j - drawn_j) <= LEDGER_TOLERANCE * max(abs(drawn_j), 1e-3):
-            raise SimulationError(
-                f"{self.device}: {drawn_j!r} J were drawn, but {booked_j!r} J were booked"
-            )
+        check_books(self.device, self.drawn_j, self.bookings())

@@ -1,7 +1,7 @@
 """Named, independent random streams.
 
-Every random number in edgesim comes from a stream that has a name, such as ``("rssi",
-"mi_8_pro")``. A stream's numbers depend on the seed and on its name alone: not on the order in
+Every random number in edgesim comes from a stream that has a name, such as ``("rssi", "mi_8_pro",
+0)`` for the first phone of that group. A stream's numbers depend on the seed and on its name alone: not on the order in
 which streams are made, not on what else draws, not on ``PYTHONHASHSEED``. So one more phone, or
 another controller, never moves anybody else's numbers.
 
@@ -17,6 +17,7 @@ Reference: Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
@@ -41,15 +42,16 @@ class Streams:
     __slots__ = ("seed",)
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self.seed = int(seed)  # numpy's integers have another repr
 
     def key(self, *name: str | int) -> int:
         """The 64-bit key of the stream called ``name``, for :func:`uniforms` and its kin."""
         return int.from_bytes(self._digest(name, 8), "little")
 
-    def keys(self, kind: str, names: list[str]) -> NDArray[np.uint64]:
-        """The keys of the streams ``(kind, name)``, one per name."""
-        return np.array([self.key(kind, name) for name in names], np.uint64)
+    def keys(self, kind: str, names: Iterable[str | tuple[str | int, ...]]) -> NDArray[np.uint64]:
+        """The keys of the streams called ``(kind, name)`` or ``(kind, *name)``, one per name."""
+        parts = ((name,) if isinstance(name, str) else name for name in names)
+        return np.array([self.key(kind, *name) for name in parts], np.uint64)
 
     def generator(self, *name: str | int) -> np.random.Generator:
         """A generator of its own for the stream called ``name``; each call starts it afresh."""
@@ -58,7 +60,8 @@ class Streams:
 
     def _digest(self, name: tuple[str | int, ...], size: int) -> bytes:
         # The repr of the tuple keeps ("a", "b") apart from ("ab",) and (1,) from ("1",).
-        text = repr((self.seed, *name))
+        parts = (part if isinstance(part, str) else int(part) for part in name)
+        text = repr((self.seed, *parts))
         return blake2b(text.encode(), digest_size=size, person=b"edgesim").digest()
 
 

@@ -1,7 +1,7 @@
 """The recorder: append-only columns, written in atomic parts and merged at the end.
 
 Rows are appended as tuples. Every 65,536 rows a part is written to ``parts/`` under a temporary
-name and renamed, so that whatever ends the run, everything before the last part is on disk and
+name and renamed, so that whatever ends the process, everything before the last part is there and
 whole. :meth:`Recorder.finish` merges the parts, sorts them by the table's key and removes them.
 Without a folder everything stays in memory.
 """

@@ -8,10 +8,13 @@ from math import inf
 from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.power import Meter
 
-__all__ = ["Battery"]
+__all__ = ["OVERDRAFT_J", "Battery"]
 
 _EXACT_WITHIN_S = 1.0
 _EMPTY_J = 1e-6
+
+OVERDRAFT_J = 1e-5
+"""Joules by which rounding may let a battery be overdrawn: a microsecond at full power."""
 
 
 class Battery:
@@ -76,6 +79,11 @@ class Battery:
     def left_j(self) -> float:
         """Joules left."""
         return max(self._start_j - self._meter.drawn_j, 0.0)
+
+    @property
+    def overdrawn_j(self) -> float:
+        """Joules drawn that were not there; rounding apart, none."""
+        return max(self._meter.drawn_j - self._start_j, 0.0)
 
     @property
     def charge(self) -> float:

@@ -6,9 +6,10 @@ from math import inf
 from typing import Protocol
 
 from edgesim.core.clock import Clock
+from edgesim.core.errors import SimulationError
 from edgesim.core.power import Meter, User
 from edgesim.core.signals import Signal
-from edgesim.hardware.battery import Battery
+from edgesim.hardware.battery import OVERDRAFT_J, Battery
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.processor import Processor
 from edgesim.hardware.profiles import PhoneSpec
@@ -122,9 +123,13 @@ class Phone:
         """What it has come to; everything active must have ended or been cut off.
 
         Raises:
-            SimulationError: if ledger and battery disagree.
+            SimulationError: if ledger and battery disagree, or more was drawn than there was.
         """
         self.meter.audit()
+        if self.battery.overdrawn_j > OVERDRAFT_J:
+            raise SimulationError(
+                f"{self.name}: {self.battery.overdrawn_j!r} J more were drawn than the battery held"
+            )
         return DeviceEnd(
             self.name,
             self.spec.profile,

@@ -60,6 +60,18 @@ class PositiveQuantity(Quantity):
     value: Annotated[float, Field(gt=0, le=1e9)]
 
 
+class PhoneWatts(Quantity):
+    """Watts of a part of a phone: more than 50 would be a slip of the unit."""
+
+    value: Annotated[float, Field(ge=0, le=50)]
+
+
+class BusyPhoneWatts(PhoneWatts):
+    """Watts above zero of a part of a phone."""
+
+    value: Annotated[float, Field(gt=0, le=50)]
+
+
 class CountQuantity(Quantity):
     """A whole number of at least one and where it comes from."""
 
@@ -104,9 +116,9 @@ class SocProcessor(Schema):
     description: Text
     cores: CountQuantity | None = None
     frequency_mhz: PositiveQuantity | None = None
-    busy_power_w: PositiveQuantity
+    busy_power_w: BusyPhoneWatts
     """Watts above idle while an inference runs on all of it."""
-    idle_power_w: Quantity
+    idle_power_w: PhoneWatts
     """Watts while the phone is awake and this processor has nothing to do."""
     latency_ms: Latencies
 
@@ -131,19 +143,25 @@ class SocProfile(Schema):
     processors: Annotated[dict[Name, SocProcessor], Field(min_length=1)]
 
 
+class BatteryCapacity(Quantity):
+    """Milliampere-hours: less than 50 would be a slip of the unit."""
+
+    value: Annotated[float, Field(ge=50, le=1e6)]
+
+
 class BatteryProfile(Schema):
     """A battery."""
 
-    capacity_mah: PositiveQuantity
+    capacity_mah: BatteryCapacity
     nominal_voltage_v: PositiveQuantity
 
 
 class BasePower(Schema):
     """Watts of the phone outside its processors and radios, screen off."""
 
-    suspend_w: Quantity
+    suspend_w: PhoneWatts
     """With nothing active."""
-    awake_w: Quantity
+    awake_w: PhoneWatts
     """With at least one job active."""
 
     @model_validator(mode="after")
@@ -157,7 +175,7 @@ class TransmitRow(Schema):
     """Watts while transmitting, from this signal strength up to the next row's."""
 
     rssi_dbm: Annotated[float, Field(ge=-150, le=0)]
-    value: Annotated[float, Field(gt=0, le=1e3)]
+    value: Annotated[float, Field(gt=0, le=50)]
     source: Text
 
 
@@ -174,10 +192,10 @@ class WifiProfile(Schema):
     """A phone's Wi-Fi."""
 
     streams: CountQuantity
-    idle_w: Quantity
-    receive_w: PositiveQuantity
+    idle_w: PhoneWatts
+    receive_w: BusyPhoneWatts
     transmit_w: Annotated[list[TransmitRow], Field(min_length=1), AfterValidator(_increasing)]
-    tail_w: Quantity
+    tail_w: PhoneWatts
     tail_ms: Quantity
 
 
@@ -426,7 +444,12 @@ def read_profile(file: Path) -> tuple[Document, Profile]:
     profile = validate(document, kinds[kind])
     if profile.name != file.stem:
         raise ConfigError(
-            [document.problem(("name",), f"{profile.name!r} stands in the file {file.name}")]
+            [
+                document.problem(
+                    ("name",),
+                    f"must be the file's own name; write {file.stem!r} or rename the file; found {profile.name!r}",
+                )
+            ]
         )
     return document, profile
 

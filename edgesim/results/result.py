@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Comparison", "Result", "load_result"]
+__all__ = ["Comparison", "Result", "load", "load_result"]
 
 
 class Result:
@@ -62,13 +62,25 @@ class Result:
             EdgesimError: if it was not recorded.
         """
         if name not in self._tables:
-            hint = "no such table is known" if name not in TABLES else "it was not recorded"
+            if name not in TABLES:
+                hint = "no such table is known"
+            elif self.is_complete:
+                hint = "it was not recorded"
+            else:
+                hint = "it was not recorded, or lost when the run was cut short"
             raise EdgesimError(f"no table {name!r}: {hint}; recorded: {', '.join(self.tables)}")
         return self._tables[name]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table as :class:`pandas.DataFrame`; columns and units are in :mod:`edgesim.core.tables`."""
-        frame: pd.DataFrame = self.arrow(name).to_pandas()
+        """A table as :class:`pandas.DataFrame`; columns and units are in :mod:`edgesim.core.tables`.
+
+        Truth values are of pandas' ``boolean`` type, which knows missing ones.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        nullable = {pa.bool_(): pd.BooleanDtype()}
+        frame: pd.DataFrame = self.arrow(name).to_pandas(types_mapper=nullable.get)
         return frame
 
     @cached_property
@@ -122,6 +134,9 @@ class Comparison(Mapping[str, Result]):
     def __len__(self) -> int:
         return len(self._results)
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.slot}: {', '.join(self._results)}>"
+
     def summary(self) -> pd.DataFrame:
         """One row per controller, one column per key of the summaries."""
         import pandas as pd
@@ -132,11 +147,27 @@ class Comparison(Mapping[str, Result]):
         return frame
 
 
+def load(folder: str | Path) -> Result | Comparison:
+    """Open the folder of an earlier run, or of a comparison.
+
+    Raises:
+        EdgesimError: if it is neither, or damaged.
+    """
+    cells = sorted(path for path in Path(folder).glob("cells/*=*") if path.is_dir())
+    if not cells:
+        return load_result(folder)
+    slot = cells[0].name.partition("=")[0]
+    results = {path.name.partition("=")[2]: load_result(path) for path in cells}
+    first = next(iter(results.values()))
+    order = first.manifest["scenario"]["compare"].get(slot, sorted(results))
+    return Comparison(slot, {name: results[name] for name in order if name in results})
+
+
 def load_result(folder: str | Path) -> Result:
     """Open the folder of an earlier run.
 
     Raises:
-        EdgesimError: if it is not the folder of a run.
+        EdgesimError: if it is not the folder of a run, or damaged.
     """
     folder = Path(folder)
     manifest = _read_json(folder / "run.json")

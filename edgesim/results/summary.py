@@ -6,36 +6,42 @@ With several jobs of a kind each number is there once over all of them and once 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edgesim.controllers.slots import DEVICE
+
 __all__ = ["inference_summary"]
 
 Scalar = float | int | str | None
 
 
-def inference_summary(requests: pa.Table) -> dict[str, Scalar]:
+def inference_summary(requests: pa.Table, jobs: Sequence[str]) -> dict[str, Scalar]:
     """The numbers of the inference jobs, over rows with ``phase=evaluation``.
 
     Args:
         requests: the table ``requests``.
+        jobs: the names of the inference jobs, those without requests too.
 
     Returns:
         ``requests``: rows; ``requests_failed``: those with a status ``failed:...``;
-        ``energy_per_request_j``: joules booked to them on phones, per row;
+        ``requests_unfinished``: those that the end of the run cut off;
+        ``energy_per_request_j``: joules booked to them on phones, per row, failed and
+        unfinished ones included;
+        ``offloaded_ratio``: share that ran elsewhere, of those for which a target was chosen;
         ``latency_p50_s``, ``latency_p99_s``: of those that are done (null if none is);
         ``deadline_violation_ratio``: share that was late or failed, of those with a deadline whose
         fate is known; ``accuracy_violation_ratio``: share answered less accurately than required,
         of those that are done and have a requirement (both null if there are none).
     """
     evaluated = requests.filter(pc.equal(requests["phase"], "evaluation"))
-    jobs = sorted(pc.unique(evaluated["job"]).to_pylist())
     summary = _of_rows(evaluated)
     if len(jobs) > 1:
-        for job in jobs:
+        for job in sorted(jobs):
             rows = evaluated.filter(pc.equal(evaluated["job"], job))
             summary |= {f"{job}.{key}": value for key, value in _of_rows(rows).items()}
     return summary
@@ -47,11 +53,15 @@ def _of_rows(rows: pa.Table) -> dict[str, Scalar]:
     met = rows["deadline_met"].drop_null()
     judged = rows.filter(pc.and_(pc.is_valid(rows["accuracy_min"]), pc.is_valid(rows["accuracy"])))
     poor = pc.less(judged["accuracy"], judged["accuracy_min"])
+    target = rows["target"].drop_null()
+    away = len(target) - _count(pc.starts_with(target, f"{DEVICE}/"))
     p50, p99 = np.quantile(latency_s, [0.5, 0.99]).tolist() if len(latency_s) else (None, None)
     return {
         "requests": rows.num_rows,
         "requests_failed": _count(pc.starts_with(status, "failed")),
+        "requests_unfinished": _count(pc.equal(status, "unfinished")),
         "energy_per_request_j": _total(rows["energy_j"]) / rows.num_rows if rows.num_rows else None,
+        "offloaded_ratio": away / len(target) if len(target) else None,
         "latency_p50_s": p50,
         "latency_p99_s": p99,
         "deadline_violation_ratio": 1.0 - _count(met) / len(met) if len(met) else None,

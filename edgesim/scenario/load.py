@@ -26,6 +26,7 @@ from edgesim.scenario.schema import (
     MarkovSpec,
     PeriodicSpec,
     Scenario,
+    ScheduleSpec,
     TraceSpec,
 )
 
@@ -42,6 +43,9 @@ __all__ = [
 OVERRIDE_FILE = "command line"
 
 
+Traces = dict[str, tuple[list[float], list[float]]]
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedScenario:
     """A scenario that is in order.
@@ -56,7 +60,7 @@ class LoadedScenario:
     scenario: Scenario
     path: Path
     catalogue: Catalogue
-    traces: Mapping[str, tuple[list[float], list[float]]]
+    traces: Traces
 
 
 Override = tuple[str, Any]
@@ -116,7 +120,7 @@ def load_scenario(
     scenario, found = check(document, Scenario)
     problems += found
     problems += _dangling(document, catalogue)
-    traces: dict[str, tuple[list[float], list[float]]] = {}
+    traces: Traces = {}
     if scenario is not None and not problems:
         for place, spec in _traces(scenario):
             try:
@@ -128,7 +132,8 @@ def load_scenario(
                 shown = spec.file if spec.file.isprintable() else repr(spec.file)
                 message = f"{shown} cannot be read: {why}"
                 problems.append(document.problem((*place, "file"), message))
-        problems += _too_much(document, scenario)
+        if not problems:
+            problems += _too_much(document, scenario, traces)
     if problems or scenario is None:
         raise ConfigError(problems)
     return LoadedScenario(scenario, path, catalogue, traces)
@@ -204,15 +209,18 @@ def _dangling(document: Document, catalogue: Catalogue) -> list[Problem]:
             hint = did_you_mean(name, known)
             problems.append(document.problem(path, f"there is no {what} {name!r}; {hint}"))
 
+    profiles = [name for name, _ in catalogue.files()]
     networks, sites, phones = (_mapping(data, key) for key in ("networks", "sites", "phones"))
     for key, group in _entries(phones):
         path = ("phones", key)
-        look((*path, "profile"), group.get("profile"), catalogue.names("phone"), "phone profile")
+        if group.get("profile") not in profiles:
+            look((*path, "profile"), group.get("profile"), catalogue.names("phone"), "profile")
         look((*path, "network"), group.get("network"), networks, "network")
         problems += _unloadable(document, (*path, "profile"), group, catalogue)
     for key, site in _entries(sites):
         path = ("sites", key)
-        look((*path, "server"), site.get("server"), catalogue.names("server"), "server profile")
+        if site.get("server") not in profiles:
+            look((*path, "server"), site.get("server"), catalogue.names("server"), "profile")
         problems += _unloadable(document, (*path, "server"), site, catalogue)
         if key == "device":
             problems.append(document.problem(path, "'device' means the phone itself; rename it"))
@@ -256,13 +264,17 @@ def _unloadable(
     document: Document, path: KeyPath, entry: Mapping[str, Any], catalogue: Catalogue
 ) -> list[Problem]:
     """What is wrong inside a profile that the entry names rightly."""
-    kind, load = (
+    wanted, load = (
         ("phone", catalogue.phone) if path[-1] == "profile" else ("server", catalogue.server)
     )
     name = entry.get(str(path[-1]))
-    if not isinstance(name, str) or name not in catalogue.names(kind):
+    if not isinstance(name, str) or name not in dict(catalogue.files()):
         return []
     try:
+        kind = catalogue.profile(name).kind
+        if kind != wanted:
+            hint = did_you_mean(name, catalogue.names(wanted))
+            return [document.problem(path, f"{name!r} is a {kind}, not a {wanted}; {hint}")]
         load(name)
     except ConfigError as error:
         return list(error.problems)
@@ -357,8 +369,8 @@ def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
             if not (isfinite(time_s) and -150 <= value <= 0):
                 message = f"needs a finite time and -150 to 0 dBm, found {time_s:g},{value:g}"
                 problems.append(Problem(str(path), line, "", message))
-            elif times_s and time_s <= times_s[-1]:
-                message = f"times must increase; {time_s:g} s follows {times_s[-1]:g} s"
+            elif times_s and time_s < times_s[-1] + 1e-3:
+                message = f"times must increase by 0.001 s at least; {time_s:g} s follows {times_s[-1]:g} s"
                 problems.append(Problem(str(path), line, "", message))
             elif not times_s and time_s != 0:
                 problems.append(Problem(str(path), line, "", "the first time must be 0"))
@@ -367,7 +379,7 @@ def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
                 values.append(value)
     if not problems and not times_s:
         problems.append(Problem(str(path), None, "", "holds no values"))
-    if not problems and spec.period_s is not None and spec.period_s <= times_s[-1]:
+    if not problems and spec.period_s is not None and spec.period_s < times_s[-1] + 1e-3:
         message = f"period_s {spec.period_s:g} ends before its last time, {times_s[-1]:g} s"
         problems.append(Problem(str(path), None, "", message))
     if problems:
@@ -375,7 +387,7 @@ def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
     return times_s, values
 
 
-def _too_much(document: Document, scenario: Scenario) -> list[Problem]:
+def _too_much(document: Document, scenario: Scenario, traces: Traces) -> list[Problem]:
     """Whether the scenario asks for more work than its own limits allow."""
     requests = 0.0
     for job in scenario.jobs.values():
@@ -392,6 +404,10 @@ def _too_much(document: Document, scenario: Scenario) -> list[Problem]:
             changes += group.count * scenario.duration_s / spec.step_s
         elif isinstance(spec, MarkovSpec):
             changes += group.count * scenario.duration_s / min(spec.mean_dwell_s)
+        elif isinstance(spec, ScheduleSpec):
+            changes += group.count * scenario.duration_s / spec.period_s * len(spec.steps)
+        elif isinstance(spec, TraceSpec) and spec.period_s is not None:
+            changes += group.count * scenario.duration_s / spec.period_s * len(traces[spec.file][0])
     problems = []
     for key, count, limit in (
         ("requests", requests, scenario.limits.requests),

@@ -7,6 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -123,38 +124,47 @@ def run_loaded(
             "one with -c offloading=NAME, or compare them all"
         )
         raise ConfigError([Problem(str(loaded.path), None, "controllers", message)])
+    started = time.perf_counter()
     folder = None if out is None else _claim(Path(out))
     recorder = Recorder(folder, _tables(scenario))
     world = World(loaded, recorder)
     manifest = _manifest(loaded, world)
-    started = time.perf_counter()
 
-    def write_manifest(status: str) -> None:
-        manifest["status"] = status
-        manifest["wall_s"] = time.perf_counter() - started
+    def write_manifest(status: str, **more: Any) -> None:
+        manifest.update(status=status, **more)
         if folder is not None:
             write_atomically(folder / "run.json", _json(manifest))
 
     # Until the end is reached, what stands on disk says that it was not.
-    write_manifest("interrupted")
+    write_manifest("interrupted", wall_s=None)
     status = "complete"
     try:
-        world.run(progress)
-    except KeyboardInterrupt:
-        status = "interrupted"
-    except EdgesimError as error:
-        # What has happened so far stays: its tables are made whole before the error is told.
-        recorder.finish()
-        manifest["error"] = str(error)
-        write_manifest("interrupted")
+        try:
+            world.run(progress)
+        except KeyboardInterrupt:
+            status = "interrupted"
+        summary = world.finish()
+        finished = recorder.finish()
+        summary |= inference_summary(finished["requests"], list(scenario.jobs))
+        if folder is not None:
+            write_atomically(folder / "summary.json", _json(summary))
+        write_manifest(status, wall_s=time.perf_counter() - started)
+    except (EdgesimError, OSError) as error:
+        _salvage(world, recorder)
+        with suppress(OSError):
+            write_manifest("interrupted", error=str(error), wall_s=time.perf_counter() - started)
+        if isinstance(error, OSError):
+            raise EdgesimError(f"{folder}: {error}") from error
         raise
-    summary = world.finish()
-    finished = recorder.finish()
-    summary |= inference_summary(finished["requests"])
-    if folder is not None:
-        write_atomically(folder / "summary.json", _json(summary))
-    write_manifest(status)
     return Result(manifest, summary, finished, folder)
+
+
+def _salvage(world: World, recorder: Recorder) -> None:
+    """Keep what has happened before an error: settle what can be settled, write what can be."""
+    with suppress(EdgesimError):
+        world.finish()
+    with suppress(EdgesimError, OSError):
+        recorder.finish()
 
 
 def _tables(scenario: Scenario) -> list[str]:
@@ -164,14 +174,16 @@ def _tables(scenario: Scenario) -> list[str]:
 
 def _claim(folder: Path) -> Path:
     """Make a folder for a run, never on top of something else."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise EdgesimError(
-            f"{folder} is in use already; choose another folder with --out, or remove it first"
-        )
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise EdgesimError(
+                f"{folder} is in use already; choose another folder with --out, or remove it first"
+            )
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgesimError(f"{folder} cannot be made: {error.strerror}") from None
+    except ValueError:
+        raise EdgesimError(f"{str(folder)!r} cannot be the name of a folder") from None
     return folder
 
 

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
-Seconds = Annotated[float, Field(gt=0, le=1e10)]
+Seconds = Annotated[float, Field(ge=1e-3, le=1e10)]
 Dbm = Annotated[float, Field(ge=-150, le=0)]
 SlotName = Literal["offloading"]
 
@@ -263,7 +263,7 @@ class Scenario(Schema):
     name: Name
     description: Annotated[str, Field(max_length=10_000)] = ""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    duration_s: Annotated[float, Field(gt=0, le=1e10)]
+    duration_s: Annotated[float, Field(gt=0, le=1e8)]
     """Simulated seconds."""
     networks: dict[Name, WifiSpec] = {}
     sites: dict[Name, SiteSpec] = {}

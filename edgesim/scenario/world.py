@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import fsum, inf
 from types import FrameType
@@ -17,8 +17,8 @@ from edgesim.controllers.registry import make_controller
 from edgesim.controllers.slots import Setting, Slot
 from edgesim.core.clock import Clock
 from edgesim.core.errors import SimulationError
-from edgesim.core.power import LEDGER_TOLERANCE
-from edgesim.core.random import Streams
+from edgesim.core.power import check_books
+from edgesim.core.random import Streams, uniforms
 from edgesim.core.recorder import Recorder, Table
 from edgesim.core.signals import (
     ConstantBank,
@@ -72,6 +72,8 @@ class World:
         self._loaded = loaded
         self._recorder = recorder
         self._streams = Streams(scenario.seed)
+        self._finished = False
+        self._state_writers: list[_StateWriter] = []
         self.clock = Clock()
         access_points = {
             name: AccessPoint(
@@ -102,38 +104,41 @@ class World:
             spec=self._loaded.catalogue.phone(spec.profile),
             charge=np.full(spec.count, spec.charge),
             access_point=None if spec.network is None else access_points[spec.network],
-            rssi=None if spec.rssi_dbm is None else self._bank(spec.rssi_dbm, "rssi", devices),
+            rssi=None
+            if spec.rssi_dbm is None
+            else self._bank(spec.rssi_dbm, "rssi", name, spec.count),
         )
 
-    def _bank(self, spec: Any, what: str, devices: list[str]) -> SignalBank:
-        """One signal per device, each from the streams named after it."""
+    def _bank(self, spec: Any, what: str, group: str, count: int) -> SignalBank:
+        """One signal per phone of a group, each from streams of its own."""
         streams = self._streams
+        phones = _stream_names(group, count)
         match spec:
             case ConstantSpec():
-                return ConstantBank(np.full(len(devices), spec.value))
+                return ConstantBank(np.full(count, spec.value))
             case ScheduleSpec():
                 times_s, values = zip(*spec.steps, strict=True)
-                offsets_s = np.zeros(len(devices))
+                offsets_s = np.zeros(count)
                 return TraceBank(times_s, values, period_s=spec.period_s, offsets_s=offsets_s)
             case TraceSpec():
                 times, path = self._loaded.traces[spec.file]
-                offsets_s = np.zeros(len(devices))
+                offsets_s = np.zeros(count)
                 if spec.random_offset and spec.period_s is not None:
-                    offsets_s = spec.period_s * np.array(
-                        [streams.generator(what, "offset", name).random() for name in devices]
+                    offsets_s = (
+                        spec.period_s * uniforms(streams.keys(f"{what} offset", phones), 0, 1)[:, 0]
                     )
                 return TraceBank(times, path, period_s=spec.period_s, offsets_s=offsets_s)
             case MarkovSpec():
                 return MarkovBank(
-                    streams.keys(f"{what} dwell", devices),
-                    streams.keys(f"{what} jump", devices),
+                    streams.keys(f"{what} dwell", phones),
+                    streams.keys(f"{what} jump", phones),
                     spec.values,
                     spec.mean_dwell_s,
                     spec.jumps,
                 )
             case GaussMarkovSpec():
                 return GaussMarkovBank(
-                    streams.keys(what, devices),
+                    streams.keys(what, phones),
                     spec.mean,
                     spec.std,
                     spec.step_s,
@@ -146,10 +151,14 @@ class World:
     def _inference(self, name: str, spec: InferenceJobSpec) -> InferenceJob:
         scenario, fleet = self._scenario, self.fleet
         # In the order of phone numbers, however the job lists its groups.
-        rows = sorted(
-            row for group in set(spec.phones or scenario.phones) for row in fleet.rows(group)
-        )
-        keys = self._streams.keys(f"arrivals {name}", [fleet.device(row) for row in rows])
+        groups = sorted(spec.phones or scenario.phones)
+        rows = [row for group in groups for row in fleet.rows(group)]
+        phones = [
+            phone
+            for group in groups
+            for phone in _stream_names(group, scenario.phones[group].count)
+        ]
+        keys = self._streams.keys(f"arrivals {name}", phones)
         arrivals: Arrivals
         if isinstance(spec.arrivals, PeriodicSpec):
             offset_ms = spec.arrivals.offset_ms
@@ -192,19 +201,9 @@ class World:
             return
         if spec.devices is not None and phone.name not in spec.devices:
             return
-        clock, meter, battery, name = self.clock, phone.meter, phone.battery, phone.name
-        with_power, with_charge = "power_w" in spec.quantities, "charge" in spec.quantities
-
-        def write() -> None:
-            _write_states(
-                table,
-                clock.now,
-                name,
-                meter.power_w if with_power else None,
-                battery.charge if with_charge else None,
-            )
-
-        meter.watch(write)
+        watcher = _StateWriter(self.clock, phone, spec.quantities, table)
+        phone.meter.watch(watcher.note)
+        self._state_writers.append(watcher)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -236,23 +235,24 @@ class World:
         Raises:
             SimulationError: if a device's ledger and what it drew disagree.
         """
+        if self._finished:
+            raise SimulationError("a world can be finished only once")
+        self._finished = True
         for phone in self.fleet.built():
             for activity in list(phone.active):
                 assert isinstance(activity, Request)
                 activity.cut_off()
             if phone.radio is not None:
                 phone.radio.settle()
+        for writer in self._state_writers:
+            writer.write()
         ends = [("phone", end) for end in self.fleet.ends()]
         ends += [("server", server.end()) for server in self.servers.values()]
         names = sorted({key for _, end in ends for key in end.busy_s})
         energy = self._recorder.table("energy")
         devices = self._recorder.table("devices", {f"busy_{key}_s": "real" for key in names})
         for kind, end in ends:
-            booked_j = sum(joules for *_, joules in end.bookings)
-            if not abs(booked_j - end.energy_drawn_j) <= LEDGER_TOLERANCE * end.energy_drawn_j:
-                raise SimulationError(
-                    f"{end.device}: {end.energy_drawn_j!r} J drawn, {booked_j!r} J booked"
-                )
+            check_books(end.device, end.energy_drawn_j, end.bookings)
             if energy is not None:
                 energy.add_all((end.device, *booking) for booking in end.bookings)
             if devices is not None:
@@ -277,6 +277,14 @@ class World:
         }
 
 
+def _stream_names(group: str, count: int) -> list[tuple[str, int]]:
+    """What the phones of a group are called in their streams.
+
+    Unlike the name of a device, this does not change when the group grows.
+    """
+    return [(group, index) for index in range(count)]
+
+
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
     """Look for cycles rarely: a run makes many objects and no cycles of its own.
@@ -293,10 +301,10 @@ def _rare_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_between_events(clock: Clock) -> Iterator[None]:
-    """Let Ctrl-C end the run after the present event, so that the books balance.
+    """Let Ctrl-C, or a scheduler's SIGTERM, end the run after the present event.
 
-    Pressed twice, it interrupts at once: a controller may be caught in an endless loop. Only the
-    main thread hears of it.
+    So the books balance. A second one interrupts at once: a controller may be caught in an endless
+    loop. Only the main thread hears of them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -310,17 +318,38 @@ def _interrupts_between_events(clock: Clock) -> Iterator[None]:
         pressed = True
         clock.interrupt()
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _write_states(
-    table: Table, time_s: float, device: str, power_w: float | None, charge: float | None
-) -> None:
-    if power_w is not None:
-        table.add((time_s, device, "power_w", power_w))
-    if charge is not None:
-        table.add((time_s, device, "charge", charge))
+class _StateWriter:
+    """Writes a phone's states down: the last of each moment, since one event may change several."""
+
+    def __init__(self, clock: Clock, phone: Phone, quantities: Sequence[str], table: Table) -> None:
+        self._clock = clock
+        self._phone = phone
+        self._quantities = sorted(quantities)
+        self._table = table
+        self._noted: tuple[float, dict[str, float]] | None = None
+
+    def note(self) -> None:
+        """The power has changed."""
+        now_s = self._clock.now
+        if self._noted is not None and self._noted[0] != now_s:
+            self.write()
+        phone = self._phone
+        self._noted = (now_s, {"power_w": phone.meter.power_w, "charge": phone.battery.charge})
+
+    def write(self) -> None:
+        """Write down what was noted last."""
+        if self._noted is not None:
+            time_s, values = self._noted
+            self._table.add_all(
+                (time_s, self._phone.name, quantity, values[quantity])
+                for quantity in self._quantities
+            )
+            self._noted = None

@@ -18,7 +18,6 @@ from math import inf, nan
 
 from edgesim.controllers.slots import (
     DEVICE,
-    ControllerError,
     Forecast,
     OffloadingObservation,
     OffloadingOutcome,
@@ -283,13 +282,8 @@ class Request:
 
     def _decided(self, target: Target) -> None:
         inference = self._inference
-        plan = self._menu.plans.get(target)
-        if plan is None or (
-            plan.remote is not None and self._observation.options is self._menu.offline
-        ):
-            raise self._refusal(target)
+        self._plan = self._plan_of(target)
         self._target = target
-        self._plan = plan
         if inference.decision_overhead_s:
             clock = inference.clock
             clock.call_at(clock._now + inference.decision_overhead_s, Order.COMPLETION, self._begin)
@@ -442,9 +436,7 @@ class Request:
         Raises:
             ControllerError: if it is not one of the options.
         """
-        plan = self._menu.plans.get(target)
-        if plan is None:
-            raise self._refusal(target)
+        plan = self._plan_of(target)
         inference, phone = self._inference, self._phone
         start_s = inference.clock._now + inference.decision_overhead_s
         if plan.remote is None:
@@ -460,14 +452,20 @@ class Request:
                 plan.half_rtt_s,
                 model.input_bytes,
                 model.output_bytes,
+                inference.clock._now,
                 start_s,
             )
         latency_s = end_s - self._start_s
         return Forecast(latency_s, energy_j + phone.base_power_share_w * latency_s)
 
-    def _refusal(self, target: object) -> ControllerError:
-        known = ", ".join(str(option.target) for option in self._observation.options)
-        return self._inference.slot.error(
-            f"chose {target!s} for a request on {self._phone.name} at {self._start_s:g} s; "
-            f"possible: {known}"
-        )
+    def _plan_of(self, target: Target) -> Plan:
+        """How a target is carried out; refuses what is not one of the options."""
+        menu = self._menu
+        plan = menu.plans.get(target) if isinstance(target, tuple) else None
+        if plan is None or (plan.remote is not None and self._observation.options is menu.offline):
+            known = ", ".join(str(option.target) for option in self._observation.options)
+            raise self._inference.slot.error(
+                f"chose {target!s} for a request on {self._phone.name} at {self._start_s:g} s; "
+                f"possible: {known}"
+            )
+        return plan

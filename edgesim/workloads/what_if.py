@@ -33,6 +33,7 @@ def forecast_remote(
     half_rtt_s: float,
     input_bytes: float,
     output_bytes: float,
+    now_s: float,
     start_s: float,
 ) -> tuple[float, float]:
     """End of a request sent elsewhere at ``start_s``, and what its radio costs, tail included."""
@@ -40,7 +41,8 @@ def forecast_remote(
     if uploaded_s == inf:
         return inf, inf
     at_server_s = uploaded_s + half_rtt_s
-    queue_s = max(processor.capacity.backlog_s() - (at_server_s - start_s), 0.0)
+    # The line at the server moves on while the request is on its way.
+    queue_s = max(processor.capacity.backlog_s() - (at_server_s - now_s), 0.0)
     back_s = at_server_s + queue_s + work_s + half_rtt_s
     end_s, down_j = _transfer(radio, back_s, output_bytes, sending=False)
     if end_s == inf:

@@ -63,6 +63,25 @@ def test_what_a_call_schedules_for_the_same_moment_still_happens_in_order() -> N
     assert seen == ["late weather", "earlier completion", "completion", "arrival"]
 
 
+def test_a_process_that_a_call_wakes_goes_before_other_calls_of_that_moment() -> None:
+    clock = Clock()
+    seen: list[str] = []
+    gate = clock.event()
+
+    def process() -> Generator[simpy.Event, Any, None]:
+        yield gate
+        seen.append("process")
+
+    def first(_: object) -> None:
+        clock.call_at(1, Order.WEATHER, seen.append, "weather")
+        gate.succeed()
+
+    clock.process(process())
+    clock.call_at(1, Order.WEATHER, first)
+    clock.run_until(2)
+    assert seen == ["process", "weather"]
+
+
 def test_a_call_comes_at_exactly_the_moment_asked_for() -> None:
     clock = Clock()
     times = [k * 0.1 for k in range(1, 200)] + [1 / 3, 1e-300, 123456.789]

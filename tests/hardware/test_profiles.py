@@ -273,7 +273,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_phone", "{value: 0.7, source: measured}", "0.7", "receive_w"),
-            *("wifi.receive_w", "expected keys and values"),
+            *("wifi.receive_w", "write {value: 0.7, source: ...}"),
             id="bare number",
         ),
         pytest.param(
@@ -343,7 +343,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_phone", "value: 0.7,", "value: 1e12,", "receive_w"),
-            *("wifi.receive_w.value", "it should be less than or equal to 1000000000"),
+            *("wifi.receive_w.value", "it should be less than or equal to 50"),
             id="beyond all measure",
         ),
         pytest.param(
@@ -368,7 +368,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_server", "name: my_server", "name: other", "name"),
-            *("name", "'other' stands in the file my_server.yaml"),
+            *("name", "must be the file's own name; write 'my_server'"),
             id="another name than the file's",
         ),
         pytest.param(

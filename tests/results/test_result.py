@@ -222,7 +222,9 @@ def test_an_interrupted_run_keeps_what_happened_before(tmp_path: Path) -> None:
     assert not (tmp_path / "parts").exists()
     arrived = whole.requests[whole.requests.time_s < 10.0]
     assert opened.requests.time_s.tolist() == arrived.time_s.tolist()
-    finished = opened.requests.status == "done"
+    # All but those whose radio tail the interruption has cut short.
+    finished = (opened.requests.status == "done") & (opened.requests.time_s < 9.5)
+    assert finished.sum() > 10
     assert opened.requests[finished].equals(arrived.reset_index(drop=True)[finished])
 
 

@@ -11,7 +11,9 @@ TYPES = {"text": pa.string(), "real": pa.float64(), "whole": pa.int64(), "truth"
 KEYS = [
     "requests",
     "requests_failed",
+    "requests_unfinished",
     "energy_per_request_j",
+    "offloaded_ratio",
     "latency_p50_s",
     "latency_p99_s",
     "deadline_violation_ratio",
@@ -31,19 +33,21 @@ def failed(**values: Any) -> dict[str, Any]:
     return request(status="failed:battery_empty", latency_s=None, accuracy=None) | values
 
 
-def summary(*rows: dict[str, Any]) -> dict[str, Any]:
+def summary(*rows: dict[str, Any], jobs: tuple[str, ...] = ()) -> dict[str, Any]:
     columns = TABLES["requests"].columns
     table = pa.table(
         {name: pa.array([row[name] for row in rows], TYPES[kind]) for name, kind in columns.items()}
     )
-    return inference_summary(table)
+    return inference_summary(table, jobs or sorted({row["job"] for row in rows}))
 
 
 def test_a_run_without_requests_has_every_key_and_no_ratio() -> None:
     assert summary() == {
         "requests": 0,
         "requests_failed": 0,
+        "requests_unfinished": 0,
         "energy_per_request_j": None,
+        "offloaded_ratio": None,
         "latency_p50_s": None,
         "latency_p99_s": None,
         "deadline_violation_ratio": None,
@@ -61,6 +65,19 @@ def test_energy_is_shared_among_all_requests_failed_ones_too() -> None:
 def test_a_request_that_is_unfinished_has_not_failed() -> None:
     found = summary(request(), request(status="unfinished", latency_s=None, accuracy=None))
     assert (found["requests"], found["requests_failed"]) == (2, 0)
+    assert found["requests_unfinished"] == 1
+
+
+def test_the_share_that_ran_elsewhere_is_of_those_that_had_a_target() -> None:
+    targets = ["device/gpu/fp16", "cloud/gpu/fp32", "cloud/cpu/fp32", None]
+    found = summary(*(request(target=target) for target in targets))
+    assert found["offloaded_ratio"] == pytest.approx(2 / 3)
+
+
+def test_a_job_without_requests_has_its_keys_too() -> None:
+    found = summary(request(job="camera"), jobs=("camera", "silent"))
+    assert found["silent.requests"] == 0
+    assert found["silent.latency_p50_s"] is None
 
 
 def test_every_reason_to_fail_counts() -> None:
@@ -145,5 +162,6 @@ def test_several_jobs_have_every_number_each_and_together() -> None:
 
 
 def test_every_number_is_plain_python() -> None:
-    found = summary(request(deadline_met=True, deadline_s=1.0, accuracy_min=0.5), failed())
+    row = request(deadline_met=True, deadline_s=1.0, accuracy_min=0.5, target="device/gpu/fp16")
+    found = summary(row, failed())
     assert {type(value) for value in found.values()} <= {int, float}

@@ -203,14 +203,14 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
         pytest.param(
             "profile: mi_8_pro",
             "profile: mi_8_por",
-            "world.yaml:9: phones.pixel.profile: there is no phone profile 'mi_8_por'; "
+            "world.yaml:9: phones.pixel.profile: there is no profile 'mi_8_por'; "
             "did you mean 'mi_8_pro'? Known: galaxy_s10e, mi_8_pro, moto_x_force",
             id="unknown profile",
         ),
         pytest.param(
             "profile: mi_8_pro",
             "profile: snapdragon_845",
-            "world.yaml:9: phones.pixel.profile: there is no phone profile 'snapdragon_845'; "
+            "world.yaml:9: phones.pixel.profile: 'snapdragon_845' is a soc, not a phone; "
             "Known: galaxy_s10e, mi_8_pro, moto_x_force",
             id="a chip where a phone belongs",
         ),
@@ -224,7 +224,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
         pytest.param(
             "xeon_e5_2640_p100",
             "xeon_e5",
-            "world.yaml:6: sites.cloud.server: there is no server profile 'xeon_e5'; "
+            "world.yaml:6: sites.cloud.server: there is no profile 'xeon_e5'; "
             "did you mean 'xeon_e5_2640_p100'? Known: xeon_e5_2640_p100",
             id="unknown server",
         ),
@@ -552,7 +552,9 @@ def test_a_broken_profile_that_the_scenario_does_not_use_is_no_obstacle(tmp_path
 def test_a_profile_named_unlike_its_file_is_refused(tmp_path: Path) -> None:
     own_profile(tmp_path, "my_phone").rename(tmp_path / "device_profiles" / "other.yaml")
     (line,) = refusal(tmp_path, GOOD.replace("profile: mi_8_pro", "profile: other"))
-    assert re.match(r"device_profiles/other\.yaml:\d+: name: 'my_phone' stands in", line)
+    assert re.match(
+        r"device_profiles/other\.yaml:\d+: name: must be the file's own name; write 'other'", line
+    )
 
 
 # --- traces --------------------------------------------------------------------------------------
@@ -575,7 +577,7 @@ def test_a_trace_is_read_from_the_folder_of_the_scenario(tmp_path: Path) -> None
         pytest.param("time_s,value\n", ["walk.csv: holds no values"], id="no rows"),
         pytest.param(
             "time_s,value\n0,-50\n4,-60\n3,-70\n",
-            ["walk.csv:4: times must increase; 3 s follows 4 s"],
+            ["walk.csv:4: times must increase by 0.001 s at least; 3 s follows 4 s"],
             id="unsorted",
         ),
         pytest.param(
@@ -611,7 +613,7 @@ def test_a_trace_is_read_from_the_folder_of_the_scenario(tmp_path: Path) -> None
             [
                 "walk.csv:3: needs a finite time and -150 to 0 dBm, found 1,5",
                 "walk.csv:4: not two numbers: x,-50",
-                "walk.csv:6: times must increase; 0.5 s follows 1 s",
+                "walk.csv:6: times must increase by 0.001 s at least; 0.5 s follows 1 s",
             ],
             id="all at once",
         ),

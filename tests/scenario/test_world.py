@@ -84,6 +84,23 @@ def test_one_more_phone_or_job_does_not_change_the_weather_of_the_others() -> No
     pd.testing.assert_frame_equal(alone[WEATHER], rest[WEATHER])
 
 
+@pytest.mark.parametrize("count", [2, 11, 101])
+def test_a_group_that_grows_keeps_the_weather_of_the_phones_it_had(count: int) -> None:
+    one, many = (
+        edgesim.run(
+            "quickstart",
+            controllers={"offloading": "edge_best"},
+            overrides={"duration_s": 20, "phones.mi_8_pro.count": n},
+        ).requests
+        for n in (1, count)
+    )
+    first = f"mi_8_pro_{0:0{len(str(count - 1))}d}"
+    columns = ["job", "time_s", "rssi_dbm"]
+    before = one.loc[one.device == "mi_8_pro", columns].reset_index(drop=True)
+    after = many.loc[many.device == first, columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(before, after)
+
+
 def test_another_seed_is_another_world() -> None:
     one, other = (
         edgesim.run(QUICKSTART, controllers={"offloading": "cloud"}, seed=s) for s in (1, 2)

@@ -296,3 +296,62 @@ def test_deciding_takes_the_time_it_is_said_to_take() -> None:
     awake_w = shipped().phone("mi_8_pro").awake_w
     assert slow["latency_s"] == pytest.approx(quick["latency_s"] + 0.007, rel=1e-9)
     assert slow["energy_j"] == pytest.approx(quick["energy_j"] + 0.007 * awake_w, rel=1e-9)
+
+
+def test_a_forecast_counts_a_line_at_the_server_from_now_whatever_deciding_takes() -> None:
+    """Others wait at the server; by the time a slow decision has arrived, the line is shorter."""
+    model = ZOO["inception_v3"]
+    spec = {
+        "kind": "inference",
+        "model": model.name,
+        "arrivals": {"kind": "periodic", "period_ms": 1e9, "offset_ms": 1000.0},
+        "deadline_ms": 100.0,
+        "decision_overhead_ms": 40.0,
+    }
+    loaded = load_scenario(
+        "quickstart",
+        [
+            ("phones", {"p": {"profile": "mi_8_pro", "network": "home", "rssi_dbm": RSSI_DBM}}),
+            ("jobs", {"job": spec}),
+            ("controllers", {"offloading": "random"}),
+            ("duration_s", 60.0),
+        ],
+    )
+    chooser = Chooser(target("cloud/gpu/fp32"))
+    recorder = Recorder(None, ["requests"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world_module, "make_controller", lambda name, setting: chooser)
+        world = World(loaded, recorder)
+    gpu = world.servers["cloud"].processors["gpu"]
+    tenant = world.servers["cloud"].tenant("others")
+    world.clock.run_until(0.999)
+    for _ in range(3):
+        gpu.run(tenant, 0.2, lambda: None)
+    world.run()
+    world.finish()
+    (row,) = recorder.finish()["requests"].to_pylist()
+    assert row["latency_s"] > 0.6
+    assert chooser.forecasts[0].latency_s == pytest.approx(row["latency_s"], rel=1e-9)
+    assert chooser.forecasts[0].energy_j == pytest.approx(row["energy_j"], rel=1e-9)
+
+
+def test_what_a_controller_cannot_choose_it_cannot_ask_about_either() -> None:
+    def ask(observation: OffloadingObservation) -> Target:
+        assert observation.what_if is not None
+        observation.what_if(Target("cloud", "gpu", "fp32"))
+        return observation.options[0].target
+
+    with pytest.raises(ControllerError, match="cloud/gpu/fp32"):
+        play(ask, rssi=-95.0)
+
+
+@pytest.mark.parametrize("nonsense", [None, 7, ["device", "gpu", "fp16"], "device/gpu/fp16"])
+def test_a_decision_of_the_wrong_type_is_refused_as_any_other(nonsense: Any) -> None:
+    chooser = Chooser(lambda observation: nonsense)
+    chooser.decide = lambda observation: nonsense  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world_module, "make_controller", lambda name, setting: chooser)
+        changes = [("duration_s", 20), ("controllers", {"offloading": "random"})]
+        world = World(load_scenario("quickstart", changes), Recorder(None, ["requests"]))
+        with pytest.raises(ControllerError, match="chose"):
+            world.run()
