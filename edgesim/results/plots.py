@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from edgesim.core.errors import EdgesimError
+from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.results.result import Result
 
 if TYPE_CHECKING:
@@ -24,6 +24,22 @@ __all__ = ["charge_over_time", "energy_by_component", "latency_against_deadline"
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+
+# One colour per component and activity, the same in every figure.
+_USES = {
+    "cpu_big compute": "#0072B2",
+    "cpu_mid compute": "#56B4E9",
+    "cpu_little compute": "#9ED2F0",
+    "gpu compute": "#009E73",
+    "dsp compute": "#7BC8A4",
+    "wifi transmit": "#D55E00",
+    "wifi receive": "#F0A070",
+    "wifi tail": "#E69F00",
+    "wifi idle": "#F7D990",
+    "base awake": "#777777",
+    "base suspend": "#BBBBBB",
+}
+_OTHER_USES = ("#CC79A7", "#8C6BB1", "#F0E442", "#000000")
 
 Results = Result | Mapping[str, Result]
 
@@ -38,15 +54,13 @@ def energy_by_component(results: Results, *, ax: Axes | None = None) -> Axes:
     rows = {name: _phone_energy(result) for name, result in _named(results).items()}
     ax = _axes(ax, height=1.2 + 0.5 * len(rows))
     frame = pd.DataFrame(rows).fillna(0.0).T
-    frame = frame[frame.sum().sort_values(ascending=False).index]
-    if len(frame.columns) > len(_COLOURS):  # the smallest share one colour
-        kept = frame.columns[: len(_COLOURS) - 1]
-        rest = frame.drop(columns=kept).sum(axis=1)
-        frame = frame[kept].assign(**{"everything else": rest})
+    known = [use for use in _USES if use in frame and frame[use].any()]
+    others = sorted(str(use) for use in frame if use not in _USES)
+    colours = _USES | dict(zip(others, cycle(_OTHER_USES), strict=False))
     left = np.zeros(len(frame))
-    for colour, column in zip(_COLOURS, frame.columns, strict=False):
-        ax.barh(frame.index, frame[column], left=left, color=colour, label=column, height=0.7)
-        left += frame[column].to_numpy()
+    for use in [*known, *others]:
+        ax.barh(frame.index, frame[use], left=left, color=colours[use], label=use, height=0.7)
+        left += frame[use].to_numpy()
     for position, total in enumerate(left):
         ax.annotate(
             f"{total:,.4g} J",
@@ -68,7 +82,7 @@ def latency_against_deadline(
     """Share of requests answered within a multiple of their deadline, one line per result.
 
     A request that failed never gets there, so its line ends below 1. The axis is logarithmic; 1 is
-    the deadline.
+    the deadline. It ends at ten times the deadline; what comes later is told by the lines' height.
 
     Args:
         results: one result, or several by name.
@@ -87,6 +101,7 @@ def latency_against_deadline(
         ax.step(multiple, share, where="post", color=colour, label=f"{name} ({late:.0%} late)")
     ax.axvline(1.0, color="black", linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
+    ax.set_xlim(right=10.0)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("latency / deadline")
@@ -100,7 +115,7 @@ def charge_over_time(
 ) -> Axes:
     """State of charge over time, one line per device and result. Needs recorded states.
 
-    Between two changes of power the charge falls on a straight line, so the lines are exact.
+    Several results have a colour each; the phones of a single one have. Between two changes of power the charge falls on a straight line, so the lines are exact.
 
     Args:
         results: one result, or several by name.
@@ -113,17 +128,21 @@ def charge_over_time(
     named = _named(results)
     charges = {name: _charge(result, device) for name, result in named.items()}
     ax = _axes(ax, height=3.6)
-    colours = cycle(_COLOURS)
+    several = len(named) > 1
+    by_result = cycle(_COLOURS)
+    by_phone = cycle(_COLOURS)
     for name, states in charges.items():
         result = named[name]
         ends = result.devices.set_index("device")
-        for phone, rows in states.groupby("device"):
+        colour = next(by_result)
+        for index, (phone, rows) in enumerate(states.groupby("device")):
             start, end = ends.loc[phone, ["charge_start", "charge_end"]]
             times_s = np.r_[0.0, rows.time_s, result.summary["simulated_s"]]
             charge = np.r_[start, rows.value, end]
-            several = len(named) > 1
-            label = f"{name}: {phone}" if several and device is None else name if several else phone
-            ax.plot(times_s, 100 * charge, color=next(colours), label=label)
+            # Several results are told apart by colour, the phones of one result likewise.
+            line_colour = colour if several else next(by_phone)
+            label = phone if not several else name if not index else None
+            ax.plot(times_s, 100 * charge, label=label, color=line_colour, linewidth=1.2)
     ax.set_xlabel("simulated time (s)")
     ax.set_ylabel("charge (%)")
     if device is not None:
@@ -153,7 +172,10 @@ def _charge(result: Result, device: str | None) -> pd.DataFrame:
     if device is not None:
         states = states[states.device == device]
         if states.empty:
-            raise EdgesimError(f"{result.name}: no charge was recorded of {device!r}")
+            known = result.devices.device[result.devices.kind == "phone"]
+            raise EdgesimError(
+                f"{result.name}: no charge was recorded of {device!r}; {did_you_mean(device, known)}"
+            )
     return states
 
 
