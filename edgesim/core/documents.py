@@ -74,41 +74,19 @@ class Document:
             ConfigError: if something on the way is neither a mapping nor a list with that entry.
         """
         here = self.data
-        for depth, key in enumerate(path[:-1]):
+        for depth, key in enumerate(path):
+            is_last = depth == len(path) - 1
             if isinstance(here, dict):
-                if key not in here:
+                if key not in here and not is_last:
                     here[key] = {}
                     self.places[path[: depth + 1]] = (file, None)
-                here = here[key]
-            elif isinstance(here, list) and isinstance(key, int) and key < len(here):
-                here = here[key]
+            elif not (isinstance(here, list) and isinstance(key, int) and key < len(here)):
+                message = f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}"
+                raise ConfigError([Problem(file, None, dotted(path), message)])
+            if is_last:
+                here[key] = value  # type: ignore[index]
             else:
-                raise ConfigError(
-                    [
-                        Problem(
-                            file,
-                            None,
-                            dotted(path),
-                            f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}",
-                        )
-                    ]
-                )
-        last = path[-1]
-        if isinstance(here, dict) or (
-            isinstance(here, list) and isinstance(last, int) and last < len(here)
-        ):
-            here[last] = value  # type: ignore[index]
-        else:
-            raise ConfigError(
-                [
-                    Problem(
-                        file,
-                        None,
-                        dotted(path),
-                        f"{dotted(path[:-1]) or 'the file'} has no entry {last!r}",
-                    )
-                ]
-            )
+                here = here[key]  # type: ignore[index]
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
         self.places[path] = (file, None)

@@ -173,15 +173,7 @@ class PowerState:
         next_activity: str = "",
     ) -> None:
         """Book to ``user`` its part since ``mark`` and stop being one; arguments as :meth:`book`."""
-        if power_w is None:
-            self.set(self.power_w, self.activity)
-        else:
-            self.set(power_w, next_activity)
-        energy_j = self._per_user_j - mark
-        key = (activity, user.job)
-        booked = self._booked
-        booked[key] = booked.get(key, 0.0) + energy_j
-        user.energy_j += energy_j
+        self.book(user, mark, activity, power_w, next_activity)
         self._users -= 1
 
 
