@@ -84,9 +84,9 @@ class Document:
                 message = f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}"
                 raise ConfigError([Problem(file, None, dotted(path), message)])
             if is_last:
-                here[key] = value  # type: ignore[index]
+                here[key] = value
             else:
-                here = here[key]  # type: ignore[index]
+                here = here[key]
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
         self.places[path] = (file, None)

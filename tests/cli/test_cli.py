@@ -673,3 +673,32 @@ def test_a_reader_that_goes_away_gives_no_traceback() -> None:
 
 def test_the_version_is_the_packages_own() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", edgesim.__version__)
+
+
+def test_no_number_is_cut_on_a_narrow_terminal(
+    edgesim_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for options in ([], ["-c", "offloading=cloud"], ["-c", "camera.offloading=cloud"]):
+        chosen = [*options, "--set", "controllers={offloading: edge_cpu}", "--set"]
+        ran = edgesim_command("run", "quickstart", *SHORT, *chosen, "phones.mi_8_pro.charge=0.0001")
+        assert ran.code == 0
+        assert "…" not in ran.out
+        assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_the_version_is_told(edgesim_command: Command) -> None:
+    assert edgesim_command("--version").out == f"edgesim {edgesim.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-c", "offloading=cloud", "-c", "offloading=random"],
+        ["--set", "duration_s=5", "--set", "duration_s=6"],
+    ],
+)
+def test_what_is_given_twice_is_refused(options: list[str], edgesim_command: Command) -> None:
+    ran = edgesim_command("run", "quickstart", *options)
+    assert ran.code == 2
+    assert "given twice" in ran.err

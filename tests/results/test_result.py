@@ -13,7 +13,7 @@ import edgesim
 from edgesim.core.errors import ConfigError, EdgesimError
 from edgesim.core.tables import TABLES
 from edgesim.results.audit import audit
-from edgesim.results.result import Comparison, Result, load_result
+from edgesim.results.result import Comparison, Result, load, load_result
 from edgesim.scenario.run import compare, run
 from edgesim.scenario.world import World
 
@@ -328,3 +328,23 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_a_name_that_is_not_public_is_refused_as_python_does() -> None:
     with pytest.raises(AttributeError, match="module 'edgesim' has no attribute 'runn'"):
         edgesim.runn  # noqa: B018
+
+
+def test_the_folder_of_a_comparison_opens_as_one_in_the_order_of_the_scenario(
+    tmp_path: Path,
+) -> None:
+    names = ["random", "cloud", "edge_cpu"]
+    made = compare(
+        "quickstart", overrides={**SHORT, "compare.offloading": names}, out=tmp_path / "out"
+    )
+    opened = load(tmp_path / "out")
+    assert isinstance(opened, Comparison)
+    assert (opened.slot, list(opened)) == ("offloading", names)
+    assert opened.summary().equals(made.summary())
+    assert isinstance(load(tmp_path / "out" / "cells" / "offloading=cloud"), Result)
+
+
+def test_truth_values_can_be_negated_though_some_are_missing() -> None:
+    rows = run("quickstart", controllers={"offloading": "cloud"}, overrides=SHORT).requests
+    late = ~rows.deadline_met
+    assert 0 < late.mean() < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from hashlib import sha256
@@ -14,9 +15,12 @@ import pytest
 import yaml
 
 import edgesim
+from edgesim.core.errors import SimulationError
 from edgesim.core.power import LEDGER_TOLERANCE
 from edgesim.core.recorder import Recorder
+from edgesim.hardware.battery import Battery
 from edgesim.hardware.profiles import catalogue_folder
+from edgesim.results.audit import audit
 from edgesim.scenario.load import load_scenario
 from edgesim.scenario.world import World
 
@@ -145,6 +149,39 @@ def test_recorded_charge_and_power_agree() -> None:
         spent_j = (power.value * power.time_s.diff().shift(-1)).sum()
         fallen_j = (charge.value.iloc[0] - charge.value.iloc[-1]) * capacity_j
         assert spent_j == pytest.approx(fallen_j, rel=1e-9)
+
+
+def test_of_several_changes_at_one_moment_the_last_is_recorded() -> None:
+    states = edgesim.run(QUICKSTART, controllers={"offloading": "random"}).states
+    assert not states.duplicated(["time_s", "device", "quantity"]).any()
+
+
+def test_a_phone_that_draws_more_than_it_holds_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Battery, "power_rises", lambda self: None)  # so that nobody looks out
+    monkeypatch.setattr(Battery, "_wake", lambda self: None)
+    with pytest.raises(
+        SimulationError, match=r"mi_8_pro: .* more were drawn than the battery held"
+    ):
+        edgesim.run(
+            QUICKSTART,
+            controllers={"offloading": "edge_cpu"},
+            overrides={"phones.mi_8_pro.charge": 0.0005},
+        )
+
+
+def test_a_scheduler_that_terminates_a_run_leaves_it_interrupted_and_sound() -> None:
+    def terminate(share: float) -> None:
+        if share == 0.5:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    result = edgesim.run(QUICKSTART, controllers={"offloading": "cloud"}, progress=terminate)
+    assert not result.is_complete
+    assert 300 <= result.summary["simulated_s"] < 310
+    assert len(list(audit(result))) == 3
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_looking_at_the_progress_changes_nothing() -> None:
