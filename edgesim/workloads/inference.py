@@ -241,7 +241,7 @@ class Request:
         self._plan: Plan | None = None
         self._execution: Execution | None = None  # on the phone
         self._latency_s = nan
-        self._observation: OffloadingObservation
+        self._observation: OffloadingObservation | None = None
         self.job = inference.name
         self.energy_j = 0.0
         self.status = ""
@@ -368,8 +368,9 @@ class Request:
         done = status == DONE
         latency_s, deadline_s = self._latency_s, inference.deadline_s
         in_time = latency_s <= deadline_s if done else False
+        observation = self._observation
+        assert observation is not None
         if inference.requests is not None:
-            observation = self._observation
             met: bool | None = in_time
             if deadline_s == inf or (
                 # The run has ended before the deadline: nobody knows.
@@ -398,10 +399,12 @@ class Request:
                 )
             )
         if target is not None and plan is not None:
-            self._report(target, plan, in_time)
-        del self._observation  # its what_if leads back here: do not leave a cycle behind
+            self._report(observation, target, plan, in_time)
+        self._observation = None  # its what_if leads back here: do not leave a cycle behind
 
-    def _report(self, target: Target, plan: Plan, in_time: bool) -> None:
+    def _report(
+        self, observation: OffloadingObservation, target: Target, plan: Plan, in_time: bool
+    ) -> None:
         """Write the decision down, and tell the controller what came of it."""
         inference, status = self._inference, self.status
         if inference.decisions is not None:
@@ -426,7 +429,7 @@ class Request:
                 in_time,
                 plan.accuracy if status == DONE else nan,
             )
-            inference.slot.learn(self._observation, target, outcome)
+            inference.slot.learn(observation, target, outcome)
 
     # -- what the oracle may ask ------------------------------------------------------------------
 
@@ -460,10 +463,11 @@ class Request:
 
     def _plan_of(self, target: Target) -> Plan:
         """How a target is carried out; refuses what is not one of the options."""
-        menu = self._menu
+        menu, observation = self._menu, self._observation
+        assert observation is not None
         plan = menu.plans.get(target) if isinstance(target, tuple) else None
-        if plan is None or (plan.remote is not None and self._observation.options is menu.offline):
-            known = ", ".join(str(option.target) for option in self._observation.options)
+        if plan is None or (plan.remote is not None and observation.options is menu.offline):
+            known = ", ".join(str(option.target) for option in observation.options)
             raise self._inference.slot.error(
                 f"chose {target!s} for a request on {self._phone.name} at {self._start_s:g} s; "
                 f"possible: {known}"
