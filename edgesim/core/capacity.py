@@ -133,9 +133,8 @@ class SharedCapacity:
         self._capacity = capacity
         self._slots = slots
         self._limit = share_limit
-        self._heap: list[
-            tuple[float, int, Job]
-        ] = []  # jobs served by end in V; may hold stale ones
+        # The jobs served, by their end in V; entries go stale when a job leaves or changes its rate.
+        self._heap: list[tuple[float, int, Job]] = []
         self._waiting: deque[Job] | None = None  # made when somebody first has to wait
         self._served = 0  # jobs in service with a positive rate
         self._paused = 0  # jobs in service with rate 0: they keep their slot
@@ -206,14 +205,10 @@ class SharedCapacity:
             following = next(line, None)
             if following is None:
                 return wait_s
-            if (
-                following.rate or not following.work
-            ):  # one that is paused takes the slot for good, and no share
-                weight += following.weight
-                need_v = (
-                    following.work / (following.rate * following.weight) if following.work else 0.0
-                )
-                heappush(ends, (v + need_v, following.weight))
+            if following.work and not following.rate:
+                continue  # paused: it takes the slot for good, and no share
+            weight += following.weight
+            heappush(ends, (v + _need_v(following), following.weight))
         return inf
 
     # -- changes ----------------------------------------------------------------------------------
@@ -348,8 +343,7 @@ class SharedCapacity:
         job._state = _SERVED
         self._served += 1
         self._weight += job.weight
-        need_v = job.work / (job.weight * job.rate) if job.work else 0.0
-        job._end_v = end_v = self._v + need_v
+        job._end_v = end_v = self._v + _need_v(job)
         heappush(self._heap, (end_v, job._sequence, job))
 
     def _release(self, job: Job) -> None:
@@ -431,3 +425,8 @@ class SharedCapacity:
             if job._state == _ENDED:  # else the end of another one has cancelled it
                 job._state = _GONE
                 job.finished()
+
+
+def _need_v(job: Job) -> float:
+    """By how much V must grow until ``job`` is done; it has a rate or nothing to do."""
+    return job.work / (job.weight * job.rate) if job.work else 0.0

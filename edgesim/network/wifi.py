@@ -429,12 +429,8 @@ class WifiRadio:
 
     def settle(self) -> None:
         """End the tail, if there is one, and book it."""
-        user = self.tail_user
-        if user is not None:
-            self._state.leave(user, self._tail_mark, "tail", self.power.idle_w, "idle")
-            self.tail_user = None
-            self.tail_number += 1
-            user.tail_ended()
+        if self.tail_user is not None:
+            self._close_tail(self.power.idle_w, "idle")
 
     def signal_changed(self) -> None:
         """The signal has taken its next value; called by the access point."""
@@ -486,7 +482,7 @@ class WifiRadio:
             self.tail_number += 1
         else:
             if self.tail_user is not None:
-                self._close_tail()
+                self._close_tail(power_w, drawing)
             flow.mark = self._state.join(power_w, drawing)
         self.access_point.air.add(flow)
 
@@ -510,11 +506,11 @@ class WifiRadio:
         self.tail_user = user
         self._tails.begin(self, self.tail_number)
 
-    def _close_tail(self) -> None:
-        """Book the tail to its user, who leaves; the next state is the caller's to set."""
+    def _close_tail(self, power_w: float, next_activity: str) -> None:
+        """Book the tail to its user, who leaves; draw ``power_w`` for ``next_activity`` after it."""
         user = self.tail_user
         assert user is not None
-        self._state.leave(user, self._tail_mark, "tail")
+        self._state.leave(user, self._tail_mark, "tail", power_w, next_activity)
         self.tail_user = None
         self.tail_number += 1
         user.tail_ended()
