@@ -6,6 +6,7 @@ does not say where it comes from is refused. Units are in the keys; this module 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +28,8 @@ from edgesim.core.documents import (
 from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
 from edgesim.core.units import mah_to_j, ms_to_s
 from edgesim.network.wifi import WifiPower
-from edgesim.nn.cost import ProcessorSpec
+from edgesim.nn.cost import MAC_TERMS, Efficiency, Level, ProcessorSpec
+from edgesim.nn.model import PRECISIONS
 from edgesim.nn.zoo import ZOO
 
 __all__ = [
@@ -84,8 +86,92 @@ class RatioQuantity(Quantity):
     value: Annotated[float, Field(ge=1, le=100)]
 
 
+class Quantities(Schema):
+    """Numbers in a row, one per level, and where they come from."""
+
+    values: Annotated[
+        list[Annotated[float, Field(gt=0, le=1e9)]], Field(min_length=1, max_length=99)
+    ]
+    """The numbers, in the unit of their key."""
+    source: Text
+    """Publication, file or measurement; for derived or assumed numbers, how and why."""
+
+
+class Frequencies(Quantities):
+    """Megahertz of every level, increasing."""
+
+    values: Annotated[
+        list[Annotated[float, Field(ge=10, le=10_000)]], Field(min_length=1, max_length=99)
+    ]
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        for before, after in pairwise(self.values):
+            if after <= before:
+                raise ValueError(f"{after:g} MHz follows {before:g} MHz: levels must increase")
+        return self
+
+
+class LevelWatts(Quantities):
+    """Watts at every level: of one busy core of a CPU, of the whole of anything else."""
+
+    values: Annotated[
+        list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1, max_length=99)
+    ]
+
+
+class EfficiencyRow(Schema):
+    """What a runtime makes of a processor in one precision, as fitted to measurements.
+
+    The meaning of each number is that of :class:`~edgesim.nn.cost.Efficiency`.
+    """
+
+    macs: dict[str, Annotated[float, Field(gt=0, le=100)]]
+    exchange: Annotated[float, Field(gt=0, le=1e6)]
+    move: Annotated[float, Field(gt=0, le=1e6)]
+    function: Annotated[float, Field(gt=0, le=1e6)]
+    weights: Annotated[float, Field(gt=0, le=100)]
+    dispatch_us: Annotated[float, Field(ge=0, le=1e6)]
+    parallel: Annotated[float, Field(ge=-2, le=2)] = 1.0
+    parallel_weights: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    parallel_dispatch: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    mixed: Annotated[float, Field(gt=0, le=100)] = 1.0
+    oversubscribed: Annotated[float, Field(gt=0, le=100)] = 1.0
+    sigma: Annotated[float, Field(ge=0, le=3)]
+    rows: Annotated[int, Field(ge=0, le=1_000_000)]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.macs) != set(MAC_TERMS):
+            raise ValueError(f"macs must have exactly the keys {', '.join(MAC_TERMS)}")
+        return self
+
+    def efficiency(self, runtime: str) -> Efficiency:
+        """The same in SI units."""
+        numbers = self.model_dump(exclude={"dispatch_us", "macs"})
+        return Efficiency(
+            runtime=runtime,
+            macs=MappingProxyType(dict(self.macs)),
+            dispatch_s=self.dispatch_us * 1e-6,
+            **numbers,
+        )
+
+
+ByPrecision = dict[Precision, EfficiencyRow]
+
+
+class Calibration(Schema):
+    """Efficiencies by processor kind, runtime and precision; the first runtime is the one simulated."""
+
+    source: Text
+    """The measurements they were fitted to, and by what."""
+    cpu: dict[Name, ByPrecision] = {}
+    gpu: dict[Name, ByPrecision] = {}
+    dsp: dict[Name, ByPrecision] = {}
+
+
 class LatencyRow(Schema):
-    """Time of one inference, batch 1, with the processor to itself."""
+    """Time of one inference, batch 1, at the top level, with the processor to itself."""
 
     model: str
     precision: Precision
@@ -109,29 +195,73 @@ def _known_once(rows: list[LatencyRow]) -> list[LatencyRow]:
 Latencies = Annotated[list[LatencyRow], AfterValidator(_known_once)]
 
 
-class SocProcessor(Schema):
-    """One processor of a system on chip at a fixed level."""
+class MacsPerCycle(Schema):
+    """Peak multiply-accumulates per cycle of one core, or of the whole, by precision."""
+
+    fp32: PositiveQuantity | None = None
+    fp16: PositiveQuantity | None = None
+    int8: PositiveQuantity | None = None
+
+    def by_precision(self) -> dict[str, float]:
+        """Those that are given."""
+        return {key: row.value for key in PRECISIONS if (row := getattr(self, key)) is not None}
+
+
+class ProcessorProfile(Schema):
+    """A processor with all its levels."""
 
     kind: Literal["cpu", "gpu", "dsp"]
     description: Text
     cores: CountQuantity | None = None
-    frequency_mhz: PositiveQuantity | None = None
-    busy_power_w: BusyPhoneWatts
-    """Watts above idle while an inference runs on all of it."""
+    """Of a CPU; anything else is used as a whole."""
+    macs_per_cycle: MacsPerCycle = MacsPerCycle()
+    frequency_mhz: Frequencies
+    busy_power_w: LevelWatts
+    latency_ms: Latencies = []
+    """Measured times that take the place of the cost model's."""
+
+    @model_validator(mode="after")
+    def _one_row_per_level(self) -> Self:
+        if len(self.frequency_mhz.values) != len(self.busy_power_w.values):
+            raise ValueError(
+                f"{len(self.frequency_mhz.values)} levels in frequency_mhz but "
+                f"{len(self.busy_power_w.values)} in busy_power_w; give one of each per level"
+            )
+        if self.cores is not None and self.kind != "cpu":
+            raise ValueError("only a cpu has cores; macs_per_cycle and watts are of the whole")
+        if not self.latency_ms and not self.macs_per_cycle.by_precision():
+            raise ValueError("needs macs_per_cycle, for the cost model, or latency_ms")
+        return self
+
+
+class SocProcessor(ProcessorProfile):
+    """One processor of a system on chip."""
+
     idle_power_w: PhoneWatts
     """Watts while the phone is awake and this processor has nothing to do."""
-    latency_ms: Latencies
+
+    @model_validator(mode="after")
+    def _watts_of_a_phone(self) -> Self:
+        most = max(self.busy_power_w.values)
+        if most > _MOST_PHONE_WATTS:
+            raise ValueError(
+                f"busy_power_w of {most:g} W in a phone: more than {_MOST_PHONE_WATTS} W would be "
+                "a slip of the unit"
+            )
+        return self
 
 
-class ServerProcessor(Schema):
+_MOST_PHONE_WATTS = 50
+
+
+class ServerProcessor(ProcessorProfile):
     """One processor of a server."""
 
     kind: Literal["cpu", "gpu"]
     slots: CountQuantity
     """Inferences served at once; the others wait in line."""
-    busy_power_w: PositiveQuantity
-    """Watts above idle while all slots are busy."""
-    latency_ms: Latencies
+    memory_bandwidth_gbps: PositiveQuantity
+    """Peak of its memory, gigabytes per second."""
 
 
 class SocProfile(Schema):
@@ -139,8 +269,13 @@ class SocProfile(Schema):
 
     kind: Literal["soc"]
     name: Name
+    aliases: list[Name] = []
+    """What measurement files call it."""
     description: Text
+    memory_bandwidth_gbps: PositiveQuantity
+    """Peak of the memory that all its processors share, gigabytes per second."""
     processors: Annotated[dict[Name, SocProcessor], Field(min_length=1)]
+    calibration: Calibration | None = None
 
 
 class BatteryCapacity(Quantity):
@@ -216,11 +351,14 @@ class ServerProfile(Schema):
 
     kind: Literal["server"]
     name: Name
+    aliases: list[Name] = []
+    """What measurement files call it."""
     description: Text
     pue: RatioQuantity
     """Power usage effectiveness: watts the building draws per watt of the server."""
     idle_power_w: Quantity
     processors: Annotated[dict[Name, ServerProcessor], Field(min_length=1)]
+    calibration: Calibration | None = None
 
 
 Profile = SocProfile | PhoneProfile | ServerProfile
@@ -297,6 +435,7 @@ class Catalogue:
         self._folders = [*folders, catalogue_folder("device_profiles")]
         self._read: dict[str, tuple[Document, Profile]] = {}
         self._names: dict[object, list[str]] = {}
+        self._chips: dict[str, str] = {}
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Name and file of every profile; of two with the same name, the first found."""
@@ -345,17 +484,7 @@ class Catalogue:
             )
         soc = self._load(profile.soc)[1]
         assert isinstance(soc, SocProfile)
-        processors = {
-            key: ProcessorSpec(
-                name=key,
-                kind=processor.kind,
-                busy_power_w=processor.busy_power_w.value,
-                idle_power_w=processor.idle_power_w.value,
-                slots=None,
-                latency_s=_latencies_s(processor.latency_ms),
-            )
-            for key, processor in soc.processors.items()
-        }
+        processors = processor_specs(soc)
         wifi = profile.wifi
         return PhoneSpec(
             profile=profile.name,
@@ -373,7 +502,7 @@ class Catalogue:
                 tail_w=wifi.tail_w.value,
                 tail_s=ms_to_s(wifi.tail_ms.value),
             ),
-            processors=MappingProxyType(processors),
+            processors=processors,
         )
 
     def server(self, name: str) -> ServerSpec:
@@ -389,20 +518,31 @@ class Catalogue:
             profile=profile.name,
             pue=profile.pue.value,
             idle_power_w=profile.idle_power_w.value,
-            processors=MappingProxyType(
-                {
-                    key: ProcessorSpec(
-                        name=key,
-                        kind=processor.kind,
-                        busy_power_w=processor.busy_power_w.value,
-                        idle_power_w=0.0,
-                        slots=processor.slots.value,
-                        latency_s=_latencies_s(processor.latency_ms),
-                    )
-                    for key, processor in profile.processors.items()
-                }
-            ),
+            processors=processor_specs(profile),
         )
+
+    def chip(self, name: str) -> SocProfile | ServerProfile:
+        """The chip or server of this name, or known by it in measurement files.
+
+        Raises:
+            ConfigError: as :meth:`profile`, and if there is none.
+        """
+        known = self._aliases()
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError([Problem(name, None, "", f"there is no such chip; {hint}")])
+        profile = self.profile(known[name])
+        assert isinstance(profile, SocProfile | ServerProfile)
+        return profile
+
+    def _aliases(self) -> dict[str, str]:
+        if not self._chips:
+            for name in [*self.names("soc"), *self.names("server")]:
+                profile = self.profile(name)
+                assert isinstance(profile, SocProfile | ServerProfile)
+                for alias in (name, *profile.aliases):
+                    self._chips.setdefault(alias, name)
+        return self._chips
 
     def _load(self, name: str) -> tuple[Document, Profile]:
         if name not in self._read:
@@ -454,6 +594,81 @@ def read_profile(file: Path) -> tuple[Document, Profile]:
     return document, profile
 
 
+def processor_specs(
+    profile: SocProfile | ServerProfile, runtime: str | None = None
+) -> Mapping[str, ProcessorSpec]:
+    """The processors of a chip or server in SI units.
+
+    Args:
+        profile: the chip or server.
+        runtime: whose efficiencies; by default the first of each kind in its calibration. Kinds of
+            processor without an entry get those shared by all of their kind
+            (``efficiency.yaml`` beside this module).
+    """
+    specs = {}
+    for name, processor in profile.processors.items():
+        peaks = processor.macs_per_cycle.by_precision()
+        if isinstance(processor, ServerProcessor):
+            bandwidth, idle_w = processor.memory_bandwidth_gbps.value, 0.0
+            slots: int | None = processor.slots.value
+        else:
+            assert isinstance(profile, SocProfile)
+            assert isinstance(processor, SocProcessor)
+            bandwidth, idle_w = profile.memory_bandwidth_gbps.value, processor.idle_power_w.value
+            slots = None
+        runtimes: Mapping[str, ByPrecision] = (
+            getattr(profile.calibration, processor.kind) if profile.calibration else {}
+        )
+        if not runtimes or (runtime is not None and runtime not in runtimes):
+            runtimes = shared_efficiencies().get(family(profile, processor), {})
+        chosen = next(iter(runtimes), "") if runtime is None else runtime
+        specs[name] = ProcessorSpec(
+            name=name,
+            kind=processor.kind,
+            levels=tuple(
+                Level(mhz * 1e6, watts)
+                for mhz, watts in zip(
+                    processor.frequency_mhz.values, processor.busy_power_w.values, strict=True
+                )
+            ),
+            idle_power_w=idle_w,
+            slots=slots,
+            cores=processor.cores.value if processor.cores else 1,
+            macs_per_cycle=MappingProxyType(peaks),
+            memory_bps=bandwidth * 1e9,
+            efficiency=MappingProxyType(
+                {
+                    precision: row.efficiency(chosen)
+                    for precision, row in runtimes.get(chosen, {}).items()
+                    if precision in peaks
+                }
+            ),
+            latency_s=_latencies_s(processor.latency_ms),
+        )
+    return MappingProxyType(specs)
+
+
+def family(profile: SocProfile | ServerProfile, processor: ProcessorProfile) -> str:
+    """Which processors it is alike, where nothing was measured on it."""
+    if isinstance(profile, ServerProfile):
+        return f"server_{processor.kind}"
+    if processor.kind == "cpu":
+        return "armv8_2_cpu" if processor.macs_per_cycle.fp16 else "armv8_0_cpu"
+    return f"mobile_{processor.kind}"
+
+
+@cache
+def shared_efficiencies() -> Mapping[str, Mapping[str, ByPrecision]]:
+    """Efficiencies by family of processor, runtime and precision."""
+    file = Path(__file__).with_name("efficiency.yaml")
+    return validate(read_document(file), _Shared).families if file.exists() else {}
+
+
+class _Shared(Schema):
+    source: Text
+    families: dict[Name, dict[Name, ByPrecision]]
+
+
 def profile_schema() -> dict[str, object]:
     """The JSON schema of a profile file."""
     adapter: TypeAdapter[Profile] = TypeAdapter(
@@ -478,10 +693,22 @@ def _read_shipped(file: Path) -> tuple[Document, Profile]:
     return read_profile(file)
 
 
+@cache
+def _shipped_kinds() -> Mapping[Path, str]:
+    """The kinds of the shipped profiles, whose first key is ``kind``, without parsing them."""
+    pattern = re.compile(r"^kind: (\w+)$", re.MULTILINE)
+    kinds = {}
+    for file in sorted(catalogue_folder("device_profiles").glob("*.yaml")):
+        found = pattern.search(file.read_text(encoding="utf-8"))
+        kinds[file] = found[1] if found else ""
+    return kinds
+
+
 def _kind_of(file: Path) -> object:
     """The kind that a profile claims to be, whatever else is wrong with it."""
-    is_shipped = file.parent == catalogue_folder("device_profiles")
-    data = (_read_shipped(file)[0] if is_shipped else read_document(file)).data
+    if file in _shipped_kinds():
+        return _shipped_kinds()[file]
+    data = read_document(file).data
     return data.get("kind") if isinstance(data, dict) else None
 
 

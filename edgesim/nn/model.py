@@ -3,12 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
-__all__ = ["PRECISIONS", "Accuracy", "ModelCost"]
+__all__ = [
+    "LAYER_KINDS",
+    "PRECISIONS",
+    "Accuracy",
+    "Layer",
+    "LayerKind",
+    "ModelCost",
+    "Published",
+    "StateCounts",
+]
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """Numeric formats in which a model can run."""
+
+BYTES_PER_VALUE: Final[Mapping[str, int]] = {"fp32": 4, "fp16": 2, "int8": 1}
+"""Bytes of one weight or activation, by precision."""
+
+LayerKind = Literal[
+    "conv",
+    "pointwise",
+    "depthwise",
+    "grouped",
+    "dense",
+    "matmul",
+    "recurrent",
+    "embedding",
+    "pool",
+    "elementwise",
+    "activation",
+    "normalisation",
+    "softmax",
+    "shuffle",
+    "resize",
+    "batchnorm",
+    "relu",
+]
+"""What a layer does, as far as its cost is concerned.
+
+``conv`` mixes all channels over a window, ``pointwise`` is a 1 x 1 convolution, ``grouped`` a
+convolution in more than one group of several channels each, ``dense`` a fully connected layer,
+``matmul`` a product of two activations (attention), ``shuffle`` whatever only moves values
+(concatenate, split, permute). ``batchnorm`` and ``relu`` are folded into the layer before them at
+inference and cost time only in training; ``activation`` is any other non-linearity.
+"""
+LAYER_KINDS: Final[tuple[LayerKind, ...]] = get_args(LayerKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer, for a batch of one.
+
+    Attributes:
+        name: its name within the model.
+        kind: what it does.
+        macs: multiply-accumulate operations.
+        parameters: number of trainable weights.
+        inputs: activation values read.
+        outputs: activation values written.
+        kernel: height and width of its window.
+        stride: step of the window.
+        groups: groups of channels that do not mix.
+
+    Raises:
+        ValueError: for a kind that does not exist, or a size that is negative or zero where it
+            cannot be.
+    """
+
+    name: str
+    kind: LayerKind
+    macs: int
+    parameters: int
+    inputs: int
+    outputs: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in LAYER_KINDS:
+            raise ValueError(
+                f"layer {self.name!r}: unknown kind {self.kind!r}; one of {', '.join(LAYER_KINDS)}"
+            )
+        for key in ("macs", "parameters"):
+            if getattr(self, key) < 0:
+                raise ValueError(
+                    f"layer {self.name!r}: {key} must not be negative; found {getattr(self, key)}"
+                )
+        for key in ("inputs", "outputs", "stride", "groups"):
+            if getattr(self, key) < 1:
+                raise ValueError(
+                    f"layer {self.name!r}: {key} must be at least 1; found {getattr(self, key)}"
+                )
+        if min(self.kernel) < 1:
+            raise ValueError(
+                f"layer {self.name!r}: kernel must be at least 1 x 1; found {self.kernel}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +120,41 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """What the model's authors, or a well-known zoo, count; the layers are checked against it.
+
+    Attributes:
+        macs: multiply-accumulate operations of one inference.
+        parameters: number of trainable weights.
+        source: where the two come from.
+    """
+
+    macs: float
+    parameters: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateCounts:
+    """Layer counts as AutoScale counts them (MICRO 2020, table of workloads).
+
+    They are what its state is made of and are not the number of layers in the table: MobileBERT
+    counts as recurrent, and the squeeze-and-excite layers of MobileNet v3 as fully connected.
+
+    Attributes:
+        conv: convolutional layers.
+        fc: fully connected layers.
+        rc: recurrent layers.
+        source: where the counts come from.
+    """
+
+    conv: int
+    fc: int
+    rc: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCost:
     """One model, as far as its cost is concerned.
 
@@ -34,20 +162,39 @@ class ModelCost:
         name: the name scenarios use.
         task: what it does: ``image classification``.
         input: shape and type of one input: ``224 x 224 x 3 uint8``.
-        macs: multiply-accumulate operations of one inference.
-        parameters: number of weights.
+        layers: in the order they run.
         input_bytes: what is sent to run it elsewhere (raw, uncompressed).
         output_bytes: what comes back.
         accuracy: by precision; a precision without an entry is not offered.
-        source: where macs, parameters and sizes come from.
+        state_counts: layer counts for AutoScale's state.
+        published: the counts that the layers agree with, if any are known.
+        unsupported_on: processor kinds that cannot run it.
+        source: where layers and sizes come from.
+        macs: multiply-accumulate operations of one inference; the sum over the layers.
+        parameters: number of weights; the sum over the layers.
     """
 
     name: str
     task: str
     input: str
-    macs: int
-    parameters: int
+    layers: tuple[Layer, ...]
     input_bytes: int
     output_bytes: int
     accuracy: Mapping[str, Accuracy]
+    state_counts: StateCounts
     source: str
+    published: Published | None = None
+    unsupported_on: frozenset[str] = frozenset()
+    macs: int = field(init=False)
+    parameters: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "macs", sum(layer.macs for layer in self.layers))
+        object.__setattr__(self, "parameters", sum(layer.parameters for layer in self.layers))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.macs, self.parameters))
+
+    def weight_bytes(self, precision: str) -> int:
+        """Bytes of its weights in this precision."""
+        return self.parameters * BYTES_PER_VALUE[precision]
