@@ -43,10 +43,10 @@ DEFAULT_FILES = (
 SHARED_FILE = ROOT / "edgesim/hardware/efficiency.yaml"
 
 RUNTIMES = {
-    "armv8_0_cpu": ("tflite", "ncnn", "ncnn_vulkan"),
-    "armv8_2_cpu": ("tflite", "ncnn", "ncnn_vulkan"),
+    "armv8_0_cpu": ("tflite", "ncnn", "ncnn_vulkan", "tnn", "tnn_0_1"),
+    "armv8_2_cpu": ("tflite", "ncnn", "ncnn_vulkan", "tnn", "tnn_0_1"),
     "server_cpu": ("mxnet", "ncnn", "ncnn_vulkan"),
-    "mobile_gpu": ("tflite", "ncnn", "nnapi"),
+    "mobile_gpu": ("tflite", "ncnn", "nnapi", "tnn", "tnn_0_1"),
     "server_gpu": ("mxnet", "ncnn"),
     "mobile_dsp": ("nnapi",),
 }

@@ -107,6 +107,7 @@ SPREAD: Final[Mapping[str, float]] = MappingProxyType(
         "runtime": 0.5,
         "runtime term": 0.25,
         "runtime chip": 0.25,
+        "runtime int8": 0.3,
         "threads": 0.3,
         "threads chip": 0.2,
         "mixed": 0.3,
@@ -382,6 +383,8 @@ def _effects(
         ]
         if runtime != "ncnn_vulkan":
             effects.append(("runtime term", runtime, kind, term))
+            if precision == "int8":
+                effects.append(("runtime int8", runtime, kind))
     return effects
 
 

@@ -4,8 +4,8 @@ Two formats, told apart by their header:
 
 - ncnn's ``soc,threads,powersave,gpu_device,network,min_ms,avg_ms`` (an explanation in brackets
   after a name is ignored);
-- TensorFlow Lite's ``soc,phone,processor,threads,precision,network,latency_ms,source``, with an
-  optional column ``runtime`` for other software measured the same way.
+- TensorFlow Lite's ``soc,phone,processor,threads,precision,network,latency_ms,source``, with the
+  optional columns ``runtime``, for other software measured the same way, and ``batch``.
 
 The runtime belongs to the measurement, and so does what it does with a precision: ncnn stores and
 computes float models in half precision wherever the processor can, as TensorFlow Lite's GPU
@@ -26,6 +26,7 @@ from edgesim.nn.cost import (
     ProcessorSpec,
     core_set,
     is_mixed,
+    is_supported,
     spread,
     term_seconds,
     work,
@@ -46,6 +47,7 @@ _TFLITE: Final = (
     "latency_ms",
     "source",
 )
+_OPTIONAL: Final = ("runtime", "batch")
 _PROCESSORS: Final = ("cpu", "gpu", "dsp", "nnapi")
 _SHORTEST_MS, _LONGEST_MS = 0.01, 600_000.0
 """Outside of these, a latency is a slip of the unit: microseconds or seconds for milliseconds."""
@@ -68,7 +70,8 @@ class Measurement:
         cores: which cores of a CPU it may use.
         precision: of the model's file: ``fp32`` or ``int8``, or ``fp16`` where it says so.
         network: the model, as the file calls it, without a suffix for its precision.
-        seconds: measured (an average where the file has one).
+        seconds: measured (an average where the file has one), for the whole batch.
+        batch: inputs at once.
     """
 
     file: str
@@ -81,13 +84,16 @@ class Measurement:
     precision: str
     network: str
     seconds: float
+    batch: int = 1
 
     @property
     def label(self) -> str:
         """The row in words, without the measured time."""
         threads = f" x {self.threads} {self.cores}" if self.processor == "cpu" else ""
+        batch = f" x {self.batch}" if self.batch > 1 else ""
         return (
-            f"{self.soc} {self.processor}{threads} {self.runtime} {self.precision} {self.network}"
+            f"{self.soc} {self.processor}{threads} {self.runtime} {self.precision} "
+            f"{self.network}{batch}"
         )
 
 
@@ -109,7 +115,7 @@ def read_measurements(files: Sequence[Path]) -> list[Measurement]:
     first: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
         key = (row.soc, row.runtime, row.processor, row.threads, row.cores, row.precision)
-        before = first.setdefault((*key, row.network), row)
+        before = first.setdefault((*key, row.network, row.batch), row)
         if before is not row:
             where = f"{before.file}:{before.line}" if before.file != row.file else before.line
             problems.append(
@@ -137,7 +143,7 @@ def _read(file: Path, problems: list[Problem]) -> Iterator[Measurement]:
     reader = csv.reader(text.splitlines())
     header = tuple(name.split("(")[0].strip() for name in next(reader, []))
     is_ncnn = header == _NCNN
-    if not is_ncnn and tuple(name for name in header if name != "runtime") != _TFLITE:
+    if not is_ncnn and tuple(n for n in header if n not in _OPTIONAL) != _TFLITE:
         problems.append(Problem(str(file), 1, "", _header_message(header)))
         return
     for number, values in enumerate(reader, start=2):
@@ -156,7 +162,7 @@ def _read(file: Path, problems: list[Problem]) -> Iterator[Measurement]:
 
 def _header_message(header: tuple[str, ...]) -> str:
     for wanted in (_NCNN, _TFLITE):
-        wrong = [name for name in header if name not in wanted and name != "runtime"]
+        wrong = [name for name in header if name not in (*wanted, *_OPTIONAL)]
         times = [name for name in wrong if name.endswith(("_s", "_us", "_ns", "_sec"))]
         if times and len(wrong) == len(times):
             return f"column {times[0]!r}: times must be in milliseconds; convert and rename it"
@@ -207,6 +213,7 @@ class _Row:
         is_cpu = processor == "cpu"
         threads = self._whole("threads", 1, 1024) if is_cpu or self.cells["threads"] else 1
         measured_ms = self._milliseconds("latency_ms")
+        batch = self._whole("batch", 1, 100_000) if self.cells.get("batch") else 1
         network, soc = self._text("network"), self._text("soc")
         if len(self.problems) > before:
             return None
@@ -221,6 +228,7 @@ class _Row:
             precision,
             network,
             measured_ms * 1e-3,
+            batch,
         )
 
     def _text(self, key: str) -> str:
@@ -275,6 +283,7 @@ class Setting:
         runtime: by which software.
         threads: how many.
         mixed: whether they run on cores that differ.
+        batch: inputs at once.
     """
 
     model: ModelCost
@@ -284,10 +293,11 @@ class Setting:
     runtime: str
     threads: int
     mixed: bool
+    batch: int
 
     def term_seconds(self) -> list[float]:
         """Predicted seconds of each kind of work."""
-        amounts = work(self.model, self.precision)
+        amounts = work(self.model, self.precision, self.batch)
         terms: list[float] = term_seconds(
             amounts, self.processor, self.precision, threads=self.threads
         ).tolist()
@@ -326,18 +336,21 @@ def setting(
     units = [spec for spec in specs(chip, runtime).values() if spec.kind == kind]
     if not units:
         raise UnknownMeasurementError(f"{chip.name} has no {kind}")
-    if kind in model.unsupported_on:
+    if not is_supported(model, units[0]):
         raise UnknownMeasurementError(f"{model.name} does not run on a {kind}")
     processor, mixed = units[0], False
     if kind == "cpu":
         allowed = _allowed(units, measurement.cores)
         processor = core_set(allowed, measurement.threads)
         mixed = is_mixed(spread(allowed, measurement.threads))
-    if precision not in processor.efficiency:
+    found = processor.efficiency.get(precision)
+    if found is None or found.runtime != runtime:
         raise UnknownMeasurementError(
             f"nothing is known of {chip.name}'s {kind} in {precision} under {runtime}"
         )
-    return Setting(model, chip, processor, precision, runtime, measurement.threads, mixed)
+    return Setting(
+        model, chip, processor, precision, runtime, measurement.threads, mixed, measurement.batch
+    )
 
 
 def resolve(measurement: Measurement, chip: SocProfile | ServerProfile) -> tuple[str, str, str]:

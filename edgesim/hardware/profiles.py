@@ -468,8 +468,29 @@ class Catalogue:
         every |= {p.soc for p in map(self.profile, every) if isinstance(p, PhoneProfile)}
         return {name: sha256(files[name].read_bytes()).hexdigest() for name in sorted(every)}
 
-    def phone(self, name: str) -> PhoneSpec:
+    def runtimes(self, name: str) -> list[str]:
+        """The software known to some processor of the phone called ``name``.
+
+        Raises:
+            ConfigError: as :meth:`phone`.
+        """
+        self.phone(name)
+        phone = self.profile(name)
+        assert isinstance(phone, PhoneProfile)
+        soc = self.profile(phone.soc)
+        assert isinstance(soc, SocProfile)
+        known: dict[str, None] = {}
+        for processor in soc.processors.values():
+            known |= dict.fromkeys(_runtimes(soc, processor))
+        return list(known)
+
+    def phone(self, name: str, runtime: str | None = None) -> PhoneSpec:
         """The phone called ``name`` in SI units.
+
+        Args:
+            name: of its profile.
+            runtime: the software that runs models on it, on every processor that it is known on;
+                the first of a processor's calibration otherwise.
 
         Raises:
             ConfigError: as :meth:`profile`, and if it is not a phone or its chip is missing.
@@ -484,7 +505,7 @@ class Catalogue:
             )
         soc = self._load(profile.soc)[1]
         assert isinstance(soc, SocProfile)
-        processors = processor_specs(soc)
+        processors = processor_specs(soc, runtime)
         wifi = profile.wifi
         return PhoneSpec(
             profile=profile.name,
@@ -601,8 +622,8 @@ def processor_specs(
 
     Args:
         profile: the chip or server.
-        runtime: whose efficiencies; by default the first of each kind in its calibration. Kinds of
-            processor without an entry get those shared by all of their kind
+        runtime: whose efficiencies; on processors that do not know it, and by default, the first
+            in the calibration. Kinds of processor without a calibration take after their family
             (``efficiency.yaml`` beside this module).
     """
     specs = {}
@@ -616,15 +637,14 @@ def processor_specs(
             assert isinstance(processor, SocProcessor)
             bandwidth, idle_w = profile.memory_bandwidth_gbps.value, processor.idle_power_w.value
             slots = None
-        runtimes: Mapping[str, ByPrecision] = (
-            getattr(profile.calibration, processor.kind) if profile.calibration else {}
-        )
-        if not runtimes or (runtime is not None and runtime not in runtimes):
-            runtimes = shared_efficiencies().get(family(profile, processor), {})
-        chosen = next(iter(runtimes), "") if runtime is None else runtime
+        runtimes = _runtimes(profile, processor)
+        chosen = next(iter(runtimes), "")
+        if runtime is not None and runtime in runtimes:
+            chosen = runtime
         specs[name] = ProcessorSpec(
             name=name,
             kind=processor.kind,
+            family=family(profile, processor),
             levels=tuple(
                 Level(mhz * 1e6, watts)
                 for mhz, watts in zip(
@@ -646,6 +666,16 @@ def processor_specs(
             latency_s=_latencies_s(processor.latency_ms),
         )
     return MappingProxyType(specs)
+
+
+def _runtimes(
+    profile: SocProfile | ServerProfile, processor: ProcessorProfile
+) -> Mapping[str, ByPrecision]:
+    """Efficiencies by runtime: the processor's own, or else its family's."""
+    own: Mapping[str, ByPrecision] = (
+        getattr(profile.calibration, processor.kind) if profile.calibration else {}
+    )
+    return own or shared_efficiencies().get(family(profile, processor), {})
 
 
 def family(profile: SocProfile | ServerProfile, processor: ProcessorProfile) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "inference_energy_j",
     "inference_s",
     "is_mixed",
+    "is_supported",
     "load_s",
     "resident_bytes",
     "spread",
@@ -141,6 +142,7 @@ class ProcessorSpec:
     Attributes:
         name: its name within the device: ``cpu_big``, ``gpu``, ``dsp``.
         kind: ``cpu``, ``gpu`` or ``dsp``.
+        family: the kind, narrowed to what shares instructions and software: ``mobile_gpu``.
         levels: its steps, slowest first.
         idle_power_w: watts while the device is awake and this processor has nothing to do.
         slots: how many inferences it serves at once, each at the full speed below, the others
@@ -159,6 +161,7 @@ class ProcessorSpec:
     kind: str
     levels: tuple[Level, ...]
     idle_power_w: float = 0.0
+    family: str = ""
     slots: int | None = None
     cores: int = 1
     macs_per_cycle: Mapping[str, float] = field(default_factory=dict)
@@ -184,25 +187,32 @@ class Estimate(NamedTuple):
     energy_j: float
 
 
-def work(model: ModelCost, precision: str) -> Work:
+def work(model: ModelCost, precision: str, batch: int = 1) -> Work:
     """The work of one inference.
 
     Args:
         model: what is run.
         precision: sets the bytes of a value.
+        batch: inputs at once: as many times the arithmetic and the values, but weights are read and
+            kernels launched once.
+
+    Raises:
+        ValueError: for a batch below 1.
     """
-    return _work(model, precision).copy()
+    return _work(model, precision, batch).copy()
 
 
 @lru_cache(maxsize=512)
-def _work(model: ModelCost, precision: str) -> Work:
+def _work(model: ModelCost, precision: str, batch: int = 1) -> Work:
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1; found {batch}")
     total = np.zeros(len(TERMS))
     width = BYTES_PER_VALUE[precision]
     for layer in model.layers:
         if layer.kind in _FOLDED:
             continue
         term = _mac_term(layer)
-        values = width * (layer.inputs + layer.outputs)
+        values = width * batch * (layer.inputs + layer.outputs)
         total[_DISPATCH] += 1
         if term is None:
             if _is_function(layer):
@@ -210,7 +220,7 @@ def _work(model: ModelCost, precision: str) -> Work:
             else:
                 total[_MOVE] += values
         else:
-            total[TERMS.index(term)] += _effective_macs(layer, term)
+            total[TERMS.index(term)] += batch * _effective_macs(layer, term)
             total[_EXCHANGE] += values
         if layer.kind != "embedding":  # only the rows looked up are read, and they are outputs
             total[_WEIGHTS] += width * layer.parameters
@@ -426,6 +436,11 @@ def _slowed(efficiency: Efficiency, factor: float) -> Efficiency:
     )
 
 
+def is_supported(model: ModelCost, processor: ProcessorSpec) -> bool:
+    """Whether this kind and family of processor can run the model at all."""
+    return not ({processor.kind, processor.family} & model.unsupported_on)
+
+
 def inference_s(
     model: ModelCost,
     processor: ProcessorSpec,
@@ -433,6 +448,7 @@ def inference_s(
     *,
     level: int = -1,
     threads: int | None = None,
+    batch: int = 1,
 ) -> float | None:
     """Seconds of one inference with the processor to itself; ``None`` if it cannot run there.
 
@@ -442,15 +458,17 @@ def inference_s(
         precision: one of :data:`~edgesim.nn.model.PRECISIONS`.
         level: index into the processor's levels; the top one by default.
         threads: on a CPU, as many as it has cores by default.
+        batch: inputs at once.
     """
-    if processor.kind in model.unsupported_on:
+    if not is_supported(model, processor):
         return None
     threads = processor.cores if threads is None else threads
     measured_s = processor.latency_s.get((model.name, precision))
     if precision not in processor.efficiency:
-        is_as_measured = level in (-1, len(processor.levels) - 1) and threads >= processor.cores
+        is_top = level in (-1, len(processor.levels) - 1)
+        is_as_measured = is_top and threads >= processor.cores and batch == 1
         return measured_s if is_as_measured else None
-    seconds = _total(_work(model, precision), processor, precision, level, threads)
+    seconds = _total(_work(model, precision, batch), processor, precision, level, threads)
     if measured_s is None:
         return seconds
     return measured_s * (
@@ -489,7 +507,7 @@ def training_s(
 
     Efficiencies were fitted to inference; nothing published of training went into them.
     """
-    if processor.kind in model.unsupported_on or "fp32" not in processor.efficiency:
+    if not is_supported(model, processor) or "fp32" not in processor.efficiency:
         return None
     threads = processor.cores if threads is None else threads
     return _total(training_work(model, batch, optimiser), processor, "fp32", level, threads)
@@ -587,8 +605,8 @@ class CostTable:
         "_per_unit",
         "_power_w",
         "_processors",
-        "_rows_of_kind",
         "_rows_of_precision",
+        "_rows_of_sort",
         "targets",
     )
 
@@ -608,7 +626,8 @@ class CostTable:
         self._power_w = np.array(watts)
         self._index = {target: index for index, target in enumerate(targets)}
         self._rows_of_precision = _places(precision for _, precision, _ in targets)
-        self._rows_of_kind = _places(self._processors[name].kind for name, _, _ in targets)
+        self._rows_of_sort = _places(self._processors[name].kind for name, _, _ in targets)
+        self._rows_of_sort |= _places(self._processors[name].family for name, _, _ in targets)
         self._measured = {key for processor in processors for key in processor.latency_s}
         self._estimates: dict[tuple[str, str, str, int], Estimate] = {}
 
@@ -626,8 +645,8 @@ class CostTable:
             for amount, per_unit in zip(amounts, self._per_unit, strict=True):
                 of_precision += amount * per_unit[rows]
             total[rows] = of_precision
-        for kind in model.unsupported_on & self._rows_of_kind.keys():
-            total[self._rows_of_kind[kind]] = np.nan
+        for sort in model.unsupported_on & self._rows_of_sort.keys():
+            total[self._rows_of_sort[sort]] = np.nan
         if self._measured:
             self._take_measured(model, total)
         return total

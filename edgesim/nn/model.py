@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 __all__ = [
     "LAYER_KINDS",
     "PRECISIONS",
+    "PROCESSORS",
     "Accuracy",
     "Layer",
     "LayerKind",
@@ -22,6 +23,20 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 BYTES_PER_VALUE: Final[Mapping[str, int]] = {"fp32": 4, "fp16": 2, "int8": 1}
 """Bytes of one weight or activation, by precision."""
+
+Processors = Literal[
+    "cpu",
+    "gpu",
+    "dsp",
+    "armv8_0_cpu",
+    "armv8_2_cpu",
+    "server_cpu",
+    "mobile_gpu",
+    "server_gpu",
+    "mobile_dsp",
+]
+PROCESSORS: Final[tuple[Processors, ...]] = get_args(Processors)
+"""Kinds of processor, then their families: a family is what shares instructions and software."""
 
 LayerKind = Literal[
     "conv",
@@ -168,7 +183,7 @@ class ModelCost:
         accuracy: by precision; a precision without an entry is not offered.
         state_counts: layer counts for AutoScale's state.
         published: the counts that the layers agree with, if any are known.
-        unsupported_on: processor kinds that cannot run it.
+        unsupported_on: kinds or families of processor (:data:`PROCESSORS`) that cannot run it.
         source: where layers and sizes come from.
         macs: multiply-accumulate operations of one inference; the sum over the layers.
         parameters: number of weights; the sum over the layers.

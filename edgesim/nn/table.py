@@ -22,7 +22,15 @@ from edgesim.core.documents import (
     read_document,
 )
 from edgesim.core.errors import ConfigError, EdgesimError, Problem
-from edgesim.nn.model import Accuracy, Layer, LayerKind, ModelCost, Published, StateCounts
+from edgesim.nn.model import (
+    Accuracy,
+    Layer,
+    LayerKind,
+    ModelCost,
+    Processors,
+    Published,
+    StateCounts,
+)
 
 __all__ = ["count_states", "read_model", "write_model"]
 
@@ -80,7 +88,7 @@ class _Model(Schema):
     accuracy: dict[Literal["fp32", "fp16", "int8"], _Accuracy] = {}
     state_counts: _StateCounts | None = None
     published: _Published | None = None
-    unsupported_on: list[Literal["cpu", "gpu", "dsp"]] = []
+    unsupported_on: list[Processors] = []
     source: Text
     layers: Annotated[list[_Row], Field(min_length=1)]
 

@@ -147,7 +147,7 @@ def from_module(
         output_bytes: what comes back; by default the bytes of all tensors returned.
         accuracy: by precision; a precision without an entry is not offered.
         state_counts: layer counts for AutoScale's state; by default counted from the layers.
-        unsupported_on: processor kinds that cannot run it.
+        unsupported_on: kinds or families of processor that cannot run it.
         source: where it comes from; by default the class and torch's version.
         batch_dimension: the dimension of every input tensor that must be 1; ``None`` if there is
             no batch, and the whole of ``example_input`` is one input.

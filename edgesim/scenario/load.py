@@ -20,6 +20,8 @@ from edgesim.core.documents import (
 )
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.profiles import Catalogue, catalogue_folder
+from edgesim.nn.model import ModelCost
+from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
 from edgesim.scenario.schema import (
     GaussMarkovSpec,
@@ -55,12 +57,14 @@ class LoadedScenario:
         path: its file.
         catalogue: the profiles it may use.
         traces: times and values of each trace file it names.
+        models: the models that its jobs run, by name.
     """
 
     scenario: Scenario
     path: Path
     catalogue: Catalogue
     traces: Traces
+    models: Mapping[str, ModelCost]
 
 
 Override = tuple[str, Any]
@@ -119,7 +123,8 @@ def load_scenario(
     catalogue = Catalogue([folder] if folder.is_dir() else [])
     scenario, found = check(document, Scenario)
     problems += found
-    problems += _dangling(document, catalogue)
+    own_models = _own_models(path)
+    problems += _dangling(document, catalogue, own_models)
     traces: Traces = {}
     if scenario is not None and not problems:
         for place, spec in _traces(scenario):
@@ -136,7 +141,7 @@ def load_scenario(
             problems += _too_much(document, scenario, traces)
     if problems or scenario is None:
         raise ConfigError(problems)
-    return LoadedScenario(scenario, path, catalogue, traces)
+    return LoadedScenario(scenario, path, catalogue, traces, _models(scenario, own_models))
 
 
 def parse_override(text: str) -> Override:
@@ -196,7 +201,19 @@ def _seats(
 # --- references ----------------------------------------------------------------------------------
 
 
-def _dangling(document: Document, catalogue: Catalogue) -> list[Problem]:
+def _own_models(scenario: Path) -> dict[str, Path]:
+    """Layer tables beside a scenario, by the names of their files."""
+    return {file.stem: file for file in sorted((scenario.parent / "models").glob("*.yaml"))}
+
+
+def _models(scenario: Scenario, own: Mapping[str, Path]) -> dict[str, ModelCost]:
+    names = sorted({job.model for job in scenario.jobs.values()})
+    return {name: read_model(own[name]) if name in own else ZOO[name] for name in names}
+
+
+def _dangling(
+    document: Document, catalogue: Catalogue, own_models: Mapping[str, Path]
+) -> list[Problem]:
     """Every name in the file that names nothing. Works on the raw file, however broken the rest."""
     data = document.data
     if not isinstance(data, dict):
@@ -217,6 +234,7 @@ def _dangling(document: Document, catalogue: Catalogue) -> list[Problem]:
             look((*path, "profile"), group.get("profile"), catalogue.names("phone"), "profile")
         look((*path, "network"), group.get("network"), networks, "network")
         problems += _unloadable(document, (*path, "profile"), group, catalogue)
+        problems += _unknown_runtime(document, (*path, "runtime"), group, catalogue)
     for key, site in _entries(sites):
         path = ("sites", key)
         if site.get("server") not in profiles:
@@ -226,7 +244,8 @@ def _dangling(document: Document, catalogue: Catalogue) -> list[Problem]:
             problems.append(document.problem(path, "'device' means the phone itself; rename it"))
     for key, job in _entries(_mapping(data, "jobs")):
         path = ("jobs", key)
-        look((*path, "model"), job.get("model"), ZOO, "model")
+        look((*path, "model"), job.get("model"), [*ZOO, *own_models], "model")
+        problems += _unreadable_model(job.get("model"), own_models)
         for index, name in enumerate(_list(job, "phones")):
             look((*path, "phones", index), name, phones, "phone group")
         for index, name in enumerate(_list(job, "sites")):
@@ -279,6 +298,33 @@ def _unloadable(
     except ConfigError as error:
         return list(error.problems)
     return []
+
+
+def _unreadable_model(name: object, own: Mapping[str, Path]) -> list[Problem]:
+    """What is wrong inside a layer table that a job names rightly."""
+    if not isinstance(name, str) or name not in own:
+        return []
+    try:
+        read_model(own[name])
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def _unknown_runtime(
+    document: Document, path: KeyPath, group: Mapping[str, Any], catalogue: Catalogue
+) -> list[Problem]:
+    runtime, name = group.get("runtime"), group.get("profile")
+    if not isinstance(runtime, str) or not isinstance(name, str):
+        return []
+    try:
+        known = catalogue.runtimes(name)
+    except ConfigError:
+        return []  # told of already
+    if runtime in known:
+        return []
+    message = f"nothing is known of {runtime!r} on {name}; {did_you_mean(runtime, known)}"
+    return [document.problem(path, message)]
 
 
 def _unknown_controllers(

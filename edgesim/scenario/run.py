@@ -200,6 +200,11 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
             **{name: version(name) for name in _LIBRARIES},
         },
         "profile_sha256": loaded.catalogue.digests(used),
+        "model_sha256": {
+            name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for name in sorted(loaded.models)
+            if (file := loaded.path.parent / "models" / f"{name}.yaml").is_file()
+        },
         "trace_sha256": {
             name: hashlib.sha256((loaded.path.parent / name).read_bytes()).hexdigest()
             for name in sorted(loaded.traces)

@@ -176,6 +176,9 @@ class PhoneGroupSpec(Schema):
     count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     charge: Annotated[float, Field(ge=0, le=1)] = 1.0
     """State of charge at the start."""
+    runtime: str | None = None
+    """Software that runs models, where its efficiencies are known: ``tflite``, ``ncnn``. Default:
+    the first of each processor's calibration."""
     network: str | None = None
     """Where they are associated. Default: no network."""
     rssi_dbm: SignalSpec | None = None
@@ -213,7 +216,7 @@ class InferenceJobSpec(Schema):
 
     kind: Literal["inference"]
     model: str
-    """Name of a model of the zoo."""
+    """Name of a model of the zoo, or of a layer table ``models/NAME.yaml`` beside the scenario."""
     arrivals: ArrivalsSpec
     phones: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of phone groups. Default: all."""

@@ -32,7 +32,6 @@ from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.server import Server
 from edgesim.network.wifi import AccessPoint
-from edgesim.nn.zoo import ZOO
 from edgesim.scenario.load import LoadedScenario, device_names
 from edgesim.scenario.schema import (
     ConstantSpec,
@@ -101,7 +100,7 @@ class World:
         return PhoneGroup(
             name=name,
             devices=devices,
-            spec=self._loaded.catalogue.phone(spec.profile),
+            spec=self._loaded.catalogue.phone(spec.profile, spec.runtime),
             charge=np.full(spec.count, spec.charge),
             access_point=None if spec.network is None else access_points[spec.network],
             rssi=None
@@ -171,7 +170,7 @@ class World:
             fleet,
             name,
             rows,
-            ZOO[spec.model],
+            self._loaded.models[spec.model],
             arrivals,
             deadline_s=inf if spec.deadline_ms is None else ms_to_s(spec.deadline_ms),
             accuracy_min=spec.accuracy_min or 0.0,

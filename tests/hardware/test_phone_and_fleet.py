@@ -15,7 +15,7 @@ from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.profiles import PhoneSpec
 from edgesim.network.wifi import AccessPoint, WifiPower
-from edgesim.nn.cost import ProcessorSpec
+from edgesim.nn.cost import Level, ProcessorSpec
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -34,7 +34,7 @@ SPEC = PhoneSpec(
     awake_w=0.5,
     wifi=WIFI,
     processors={
-        name: ProcessorSpec(name, name[:3], watts, 0.0, None, {})
+        name: ProcessorSpec(name, name, (Level(1e9, watts),))
         for name, watts in (("cpu", 4.0), ("gpu", 2.0))
     },
 )

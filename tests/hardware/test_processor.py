@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgesim.core.clock import Clock, Order
 from edgesim.core.power import Meter
 from edgesim.hardware.processor import Execution, Processor
-from edgesim.nn.cost import ProcessorSpec
+from edgesim.nn.cost import Level, ProcessorSpec
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=80)
 
@@ -30,7 +30,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.clock, "phone")
-        spec = ProcessorSpec("gpu", "gpu", 6.0, 0.0, self.slots, {})
+        spec = ProcessorSpec("gpu", "gpu", (Level(1e9, 6.0),), slots=self.slots)
         self.processor = Processor(self.clock, self.meter, spec)
 
     def run(self, user: Someone, work_s: float, name: str = "") -> Execution:

@@ -9,7 +9,7 @@ from edgesim.core.clock import Clock
 from edgesim.core.errors import SimulationError
 from edgesim.hardware.profiles import ServerSpec
 from edgesim.hardware.server import Server
-from edgesim.nn.cost import ProcessorSpec
+from edgesim.nn.cost import Level, ProcessorSpec
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -18,7 +18,7 @@ def make(pue: float = 1.5, slots: int = 2) -> tuple[Clock, Server]:
     """A server that idles at 100 W with a GPU of 80 W and a CPU of 60 W."""
     clock = Clock()
     processors = {
-        name: ProcessorSpec(name, name, watts, 0.0, slots, {})
+        name: ProcessorSpec(name, name, (Level(1e9, watts),), slots=slots)
         for name, watts in (("gpu", 80.0), ("cpu", 60.0))
     }
     return clock, Server(clock, "cloud", ServerSpec("test_server", pue, 100.0, processors))

@@ -391,7 +391,7 @@ ENTRIES: Final[Mapping[str, ZooEntry]] = MappingProxyType(
                 "multiply-accumulates, and what else the authors counted is not known",
             ),
             state_counts=_autoscale(0, 1, 24),
-            unsupported_on=frozenset({"gpu", "dsp"}),
+            unsupported_on=frozenset({"mobile_gpu", "mobile_dsp"}),
             source=(
                 "layers: google-research/mobilebert, uncased_L-24_H-128_B-512_A-4_F-4_OPT; input: "
                 "token ids, mask and segment ids, int32; output: start and end scores, float32; "
