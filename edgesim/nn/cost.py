@@ -599,13 +599,12 @@ class CostTable:
     """
 
     __slots__ = (
+        "_blocks",
         "_estimates",
         "_index",
         "_measured",
-        "_per_unit",
         "_power_w",
         "_processors",
-        "_rows_of_precision",
         "_rows_of_sort",
         "targets",
     )
@@ -622,10 +621,13 @@ class CostTable:
                     per_unit.append(_seconds_per_unit(processor, precision, level, processor.cores))
                     watts.append(power_w(processor, level))
         self.targets = tuple(targets)
-        self._per_unit = np.array(per_unit).reshape(len(targets), len(TERMS)).T.copy()
+        by_term = np.array(per_unit).reshape(len(targets), len(TERMS)).T
         self._power_w = np.array(watts)
         self._index = {target: index for index, target in enumerate(targets)}
-        self._rows_of_precision = _places(precision for _, precision, _ in targets)
+        self._blocks = {
+            precision: (rows, np.ascontiguousarray(by_term[:, rows]))
+            for precision, rows in _places(precision for _, precision, _ in targets).items()
+        }
         self._rows_of_sort = _places(self._processors[name].kind for name, _, _ in targets)
         self._rows_of_sort |= _places(self._processors[name].family for name, _, _ in targets)
         self._measured = {key for processor in processors for key in processor.latency_s}
@@ -638,12 +640,12 @@ class CostTable:
     def seconds(self, model: ModelCost) -> NDArray[np.float64]:
         """Seconds of one inference on every target; NaN where it cannot run."""
         total = np.zeros(len(self.targets))
-        for precision, rows in self._rows_of_precision.items():
+        for precision, (rows, block) in self._blocks.items():
             amounts = _work(model, precision).tolist()
             of_precision = np.zeros(len(rows))
             # Term by term, in the order that a single estimate is added up in: the same bits.
-            for amount, per_unit in zip(amounts, self._per_unit, strict=True):
-                of_precision += amount * per_unit[rows]
+            for amount, per_unit in zip(amounts, block, strict=True):
+                of_precision += amount * per_unit
             total[rows] = of_precision
         for sort in model.unsupported_on & self._rows_of_sort.keys():
             total[self._rows_of_sort[sort]] = np.nan
