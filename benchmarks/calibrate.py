@@ -21,12 +21,21 @@ from math import sqrt
 from pathlib import Path
 
 from edgesim.core.errors import EdgesimError
-from edgesim.hardware.calibration import Fit, Row, calibrate, leave_one_model_out, prepare, scatter
+from edgesim.hardware.calibration import (
+    Fit,
+    Row,
+    calibrate,
+    leave_one_model_out,
+    prepare,
+    scatter,
+    unit_of,
+)
 from edgesim.hardware.measurements import read_measurements
 from edgesim.hardware.profiles import (
     ProcessorProfile,
     ServerProfile,
     SocProfile,
+    calibration_unit,
     catalogue_folder,
     family,
     shipped,
@@ -45,6 +54,8 @@ SHARED_FILE = ROOT / "edgesim/hardware/efficiency.yaml"
 RUNTIMES = {
     "armv8_0_cpu": ("tflite", "ncnn", "ncnn_vulkan", "tnn", "tnn_0_1"),
     "armv8_2_cpu": ("tflite", "ncnn", "ncnn_vulkan", "tnn", "tnn_0_1"),
+    "armv8_0_in_order_cpu": ("tflite", "ncnn", "ncnn_vulkan", "tnn", "tnn_0_1"),
+    "armv8_2_in_order_cpu": ("tflite", "ncnn", "ncnn_vulkan", "tnn", "tnn_0_1"),
     "server_cpu": ("mxnet", "ncnn", "ncnn_vulkan"),
     "mobile_gpu": ("tflite", "ncnn", "nnapi", "tnn", "tnn_0_1"),
     "server_gpu": ("mxnet", "ncnn"),
@@ -55,6 +66,8 @@ RUNTIMES = {
 FAMILY_PRECISIONS = {
     "armv8_0_cpu": ("fp32", "int8"),
     "armv8_2_cpu": ("fp32", "fp16", "int8"),
+    "armv8_0_in_order_cpu": ("fp32", "int8"),
+    "armv8_2_in_order_cpu": ("fp32", "fp16", "int8"),
     "server_cpu": ("fp32", "int8"),
     "mobile_gpu": ("fp32", "fp16"),
     "server_gpu": ("fp32", "fp16"),
@@ -73,10 +86,10 @@ class Scatters:
         self._fit = fit
         self.held_out_s = leave_one_model_out(rows, fit)
 
-    def count(self, chip: str, kind: str, runtime: str, precision: str) -> int:
+    def count(self, chip: str, unit: str, runtime: str, precision: str) -> int:
         """Rows of this very processor."""
         return sum(
-            (row.setting.chip.name, row.setting.processor.kind) == (chip, kind)
+            (row.setting.chip.name, unit_of_row(row)) == (chip, unit)
             and (row.setting.runtime, row.setting.precision) == (runtime, precision)
             for row in self._rows
         )
@@ -105,6 +118,11 @@ class Scatters:
             [self.held_out_s[index] for index in indices],
             [self._rows[index].measurement.seconds for index in indices],
         )
+
+
+def unit_of_row(row: Row) -> str:
+    """What the chip's own effects on this row are kept under."""
+    return unit_of(row.setting.processor.family, row.setting.processor.kind)
 
 
 def main() -> int:
@@ -140,19 +158,20 @@ def main() -> int:
 def write_profiles(rows: Sequence[Row], fit: Fit, scatters: Scatters, names: str) -> None:
     """Replace the calibration of every chip and server that has rows."""
     for chip in {row.setting.chip.name: row.setting.chip for row in rows}.values():
-        kinds = {row.setting.processor.kind for row in rows if row.setting.chip.name == chip.name}
-        own = sum(row.setting.chip.name == chip.name for row in rows)
+        own = [row for row in rows if row.setting.chip.name == chip.name]
+        kinds = {row.setting.processor.kind for row in own}
         lines = [
             f"{_MARK:-<100}",
             "calibration:",
-            f'  source: "fitted by benchmarks/calibrate.py to {names}: {own} rows of this chip, '
+            f'  source: "fitted by benchmarks/calibrate.py to {names}: {len(own)} rows of this chip, '
             f'{len(rows)} in all"',
         ]
-        for kind in ("cpu", "gpu", "dsp"):
-            if kind not in kinds:
+        for unit in ("cpu", "cpu_in_order", "gpu", "dsp"):
+            alike = [p for p in chip.processors.values() if calibration_unit(p) == unit]
+            if not alike or alike[0].kind not in kinds:
                 continue
-            lines.append(f"  {kind}:")
-            processor = next(p for p in chip.processors.values() if p.kind == kind)
+            lines.append(f"  {unit}:")
+            processor = alike[0]
             lines += _runtimes(chip, processor, fit, scatters, indent="    ")
         file = catalogue_folder("device_profiles") / f"{chip.name}.yaml"
         kept = file.read_text(encoding="utf-8").split(_MARK)[0].rstrip("\n")
@@ -177,7 +196,7 @@ def _runtimes(
         for precision in precisions:
             efficiency = fit.efficiency(chip.name, group, kind, runtime, precision)
             sigma = scatters.sigma(chip.name, kind, runtime)
-            rows = scatters.count(chip.name, kind, runtime, precision)
+            rows = scatters.count(chip.name, calibration_unit(processor), runtime, precision)
             lines.append(f"{indent}  {precision}: {_flow(efficiency, sigma, rows)}")
     return lines
 

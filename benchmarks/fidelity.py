@@ -2,6 +2,7 @@
 
     python benchmarks/fidelity.py [--measurements FILE ...] [--json] [--leave-one-model-out]
                                   [--profiles FOLDER ...] [--plot FILE] [--rows FILE]
+    python benchmarks/fidelity.py --training
 
 Every row of the measurement files (the two formats of ``edgesim.hardware.measurements``) is
 predicted from the shipped profiles, by the code that the simulator uses, and compared: the absolute
@@ -10,6 +11,9 @@ files it takes those the efficiencies were fitted to.
 
 With ``--leave-one-model-out`` the efficiencies are fitted anew for each model to the rows of all
 other models: what to expect of a model that was never measured.
+
+With ``--training`` the predicted seconds of training steps are compared with the published ones of
+``benchmarks/training.csv``, none of which went into the fit.
 """
 
 from __future__ import annotations
@@ -35,7 +39,11 @@ from edgesim.hardware.measurements import (
     read_measurements,
     setting,
 )
-from edgesim.hardware.profiles import Catalogue
+from edgesim.hardware.profiles import Catalogue, processor_specs
+from edgesim.nn.cost import Optimiser, training_s
+from edgesim.nn.zoo import ZOO
+
+TRAINING_FILE = Path(__file__).with_name("training.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,29 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+
+
+def print_training(catalogue: Catalogue) -> None:
+    """Predicted against published training steps."""
+    errors = []
+    print(f"{'':<40}{'measured':>12}{'predicted':>12}{'error':>9}")
+    with TRAINING_FILE.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            specs = processor_specs(catalogue.chip(row["soc"]), row["runtime"])
+            batch = int(row["batch"])
+            optimiser: Optimiser = "momentum" if row["optimiser"] == "momentum" else "sgd"
+            predicted_s = training_s(
+                ZOO[row["network"]], specs[row["processor"]], batch, optimiser=optimiser
+            )
+            assert predicted_s is not None
+            measured_s = batch / float(row["images_per_s"])
+            errors.append(100.0 * (predicted_s / measured_s - 1.0))
+            label = f"{row['soc']} {row['network']} x {batch}"
+            print(
+                f"{label:<40}{measured_s * 1e3:>9.1f} ms{predicted_s * 1e3:>9.1f} ms"
+                f"{errors[-1]:>+7.0f} %"
+            )
+    print(f"median |error| {median(map(abs, errors)):.1f} % of {len(errors)} rows")
 
 
 GROUPS: dict[str, Callable[[Compared], str]] = {
@@ -222,7 +253,11 @@ def main() -> int:
     )
     parser.add_argument("--rows", type=Path, help="write every row with its prediction here")
     parser.add_argument("--plot", type=Path, help="draw both kinds of prediction here")
+    parser.add_argument("--training", action="store_true", help="check training steps instead")
     arguments = parser.parse_args()
+    if arguments.training:
+        print_training(Catalogue(arguments.profiles))
+        return 0
     try:
         measurements = read_measurements(arguments.measurements)
         catalogue = Catalogue(arguments.profiles)

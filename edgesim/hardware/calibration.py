@@ -30,11 +30,21 @@ from edgesim.hardware.profiles import (
     Catalogue,
     ServerProfile,
     SocProfile,
-    family,
+    processor_specs,
 )
 from edgesim.nn.cost import MAC_TERMS, TERMS, Efficiency, ProcessorSpec
 
-__all__ = ["PRIOR", "SPREAD", "Fit", "Row", "calibrate", "leave_one_model_out", "prepare"]
+__all__ = [
+    "PRIOR",
+    "SPREAD",
+    "Fit",
+    "Row",
+    "calibrate",
+    "leave_one_model_out",
+    "prepare",
+    "scatter",
+    "unit_of",
+]
 
 Vector = NDArray[np.float64]
 Effect = tuple[str, ...]
@@ -100,6 +110,7 @@ SPREAD: Final[Mapping[str, float]] = MappingProxyType(
         "chip": 1.0,
         "chip term": 0.2,
         "gpu chip term": 0.35,
+        "in order": 0.4,
         "int8 term": 0.5,
         "int8 family term": 0.4,
         "int8 chip": 0.3,
@@ -329,7 +340,7 @@ def scatter(predicted_s: Sequence[float], measured_s: Sequence[float]) -> float:
 def _row(measurement: Measurement, found: Setting) -> Row:
     processor, threads = found.processor, found.threads
     chip = found.chip.name
-    group = _group(found.chip, processor)
+    group = processor.family
     cores = min(threads, processor.cores)
     effects = []
     for term in TERMS:
@@ -359,20 +370,24 @@ def _effects(
     """What bears on the time of a term, but for threads."""
     # Half and single precision are alike where peak and bytes are in proportion, but for the
     # instructions at hand: a family of its own.
-    built = f"{group} fp16" if kind == "cpu" and precision == "fp16" else group
+    unit = unit_of(group, kind)
+    alike = group.replace("_in_order", "")
+    built = f"{alike} fp16" if kind == "cpu" and precision == "fp16" else alike
     device = _prior_name(group, kind)
     of_chip = "chip term" if kind == "cpu" else "gpu chip term"
     effects: list[Effect] = [
         ("term", device, term),
-        ("chip", kind, chip),
+        ("chip", unit, chip),
         (of_chip, kind, term, chip),
     ]
+    if unit == "cpu_in_order":
+        effects.append(("in order",))
     if kind == "cpu":
         effects.append(("family term", built, term))
     if precision == "int8" and kind == "cpu":
         effects += [
             ("int8 term", kind, term),
-            ("int8 family term", group, term),
+            ("int8 family term", alike, term),
             ("int8 chip", kind, chip),
             ("int8 chip term", kind, term, chip),
         ]
@@ -388,23 +403,22 @@ def _effects(
     return effects
 
 
+def unit_of(group: str, kind: str) -> str:
+    """What chips' own speeds are kept apart for: the kind, and in-order cores by themselves.
+
+    How a chip's build of a runtime treats a kind of work or int8 is common to all its cores.
+    """
+    return "cpu_in_order" if "_in_order" in group else kind
+
+
 def _prior_name(group: str, kind: str) -> str:
     return group if kind == "gpu" else kind
 
 
-def _group(chip: SocProfile | ServerProfile, processor: ProcessorSpec) -> str:
-    profile = next(
-        chip.processors[name] for name in processor.name.split("+") if name in chip.processors
-    )
-    return family(chip, profile)
-
-
 def _with_prior(chip: SocProfile | ServerProfile, runtime: str) -> Mapping[str, ProcessorSpec]:
-    from edgesim.hardware.profiles import processor_specs
-
     specs = {}
     for name, spec in processor_specs(chip).items():
-        prior = PRIOR[_prior_name(_group(chip, spec), spec.kind)]
+        prior = PRIOR[_prior_name(spec.family, spec.kind)]
         specs[name] = replace(
             spec,
             efficiency=MappingProxyType(

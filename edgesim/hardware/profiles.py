@@ -166,6 +166,7 @@ class Calibration(Schema):
     source: Text
     """The measurements they were fitted to, and by what."""
     cpu: dict[Name, ByPrecision] = {}
+    cpu_in_order: dict[Name, ByPrecision] = {}
     gpu: dict[Name, ByPrecision] = {}
     dsp: dict[Name, ByPrecision] = {}
 
@@ -212,6 +213,9 @@ class ProcessorProfile(Schema):
 
     kind: Literal["cpu", "gpu", "dsp"]
     description: Text
+    in_order: bool = False
+    """Whether a CPU's cores issue in program order, as Cortex-A53 and A55 do: they reach less of
+    their peak than others, whatever the chip."""
     cores: CountQuantity | None = None
     """Of a CPU; anything else is used as a whole."""
     macs_per_cycle: MacsPerCycle = MacsPerCycle()
@@ -668,12 +672,17 @@ def processor_specs(
     return MappingProxyType(specs)
 
 
+def calibration_unit(processor: ProcessorProfile) -> str:
+    """The key of its efficiencies in a calibration."""
+    return "cpu_in_order" if processor.in_order else processor.kind
+
+
 def _runtimes(
     profile: SocProfile | ServerProfile, processor: ProcessorProfile
 ) -> Mapping[str, ByPrecision]:
     """Efficiencies by runtime: the processor's own, or else its family's."""
     own: Mapping[str, ByPrecision] = (
-        getattr(profile.calibration, processor.kind) if profile.calibration else {}
+        getattr(profile.calibration, calibration_unit(processor)) if profile.calibration else {}
     )
     return own or shared_efficiencies().get(family(profile, processor), {})
 
@@ -683,7 +692,8 @@ def family(profile: SocProfile | ServerProfile, processor: ProcessorProfile) -> 
     if isinstance(profile, ServerProfile):
         return f"server_{processor.kind}"
     if processor.kind == "cpu":
-        return "armv8_2_cpu" if processor.macs_per_cycle.fp16 else "armv8_0_cpu"
+        order = "_in_order" if processor.in_order else ""
+        return f"armv8_{2 if processor.macs_per_cycle.fp16 else 0}{order}_cpu"
     return f"mobile_{processor.kind}"
 
 

@@ -30,6 +30,8 @@ Processors = Literal[
     "dsp",
     "armv8_0_cpu",
     "armv8_2_cpu",
+    "armv8_0_in_order_cpu",
+    "armv8_2_in_order_cpu",
     "server_cpu",
     "mobile_gpu",
     "server_gpu",

@@ -578,7 +578,7 @@ def test_brackets_in_a_users_own_texts_are_shown_as_they_are(edgesim_command: Co
     assert "[3] and [/bold] assumed" in ran.out
 
 
-@pytest.mark.parametrize("name", ["quikstart", "mi_8_por", "clod", "mobilenet"])
+@pytest.mark.parametrize("name", ["quikstart", "mi_8_por", "clod", "mobilenetv1"])
 def test_an_unknown_name_cannot_be_shown_and_the_nearest_one_is_told(
     name: str, edgesim_command: Command
 ) -> None:

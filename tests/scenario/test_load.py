@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgesim.core.errors import ConfigError
+from edgesim.nn.zoo import ZOO
 from edgesim.scenario.load import (
     LoadedScenario,
     Override,
@@ -225,15 +226,15 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "xeon_e5_2640_p100",
             "xeon_e5",
             "world.yaml:6: sites.cloud.server: there is no profile 'xeon_e5'; "
-            "did you mean 'xeon_e5_2640_p100'? Known: xeon_e5_2640_p100",
+            "did you mean 'xeon_e5_2640_p100'? "
+            "Known: aws_c5_4xlarge, tesla_v100, xeon_e5_2640_p100",
             id="unknown server",
         ),
         pytest.param(
             "model: mobilenet_v1",
-            "model: mobilenet",
-            "world.yaml:15: jobs.camera.model: there is no model 'mobilenet'; "
-            "did you mean 'mobilenet_v1'? "
-            "Known: inception_v3, mobilebert, mobilenet_v1, resnet_50",
+            "model: mobilenetv1",
+            "world.yaml:15: jobs.camera.model: there is no model 'mobilenetv1'; "
+            f"did you mean 'mobilenet_v1'? Known: {', '.join(sorted(ZOO))}",
             id="unknown model",
         ),
         pytest.param(
@@ -730,7 +731,7 @@ def test_an_override_below_a_merged_mapping_changes_that_phone_only(tmp_path: Pa
         pytest.param(
             ("phones.pixel.cuont", 2),
             "command line: phones.pixel.cuont: unknown key; did you mean 'count'? "
-            "Known: charge, count, network, profile, rssi_dbm",
+            "Known: charge, count, network, profile, rssi_dbm, runtime",
             id="unknown key",
         ),
         pytest.param(
