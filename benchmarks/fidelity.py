@@ -1,6 +1,7 @@
 """How far the cost model's latencies are from published ones.
 
-    python benchmarks/fidelity.py [--measurements FILE ...] [--json] [--leave-one-model-out]
+    python benchmarks/fidelity.py [--measurements FILE ...] [--json]
+                                  [--leave-one-model-out | --leave-one-chip-out]
                                   [--profiles FOLDER ...] [--plot FILE] [--rows FILE]
     python benchmarks/fidelity.py --training
 
@@ -10,7 +11,8 @@ error in percent of the measurement. Rows of unknown models or chips are listed,
 files it takes those the efficiencies were fitted to.
 
 With ``--leave-one-model-out`` the efficiencies are fitted anew for each model to the rows of all
-other models: what to expect of a model that was never measured.
+other models: what to expect of a model that was never measured; ``--leave-one-chip-out`` says the
+same of chips.
 
 With ``--training`` the predicted seconds of training steps are compared with the published ones of
 ``benchmarks/training.csv``, none of which went into the fit.
@@ -31,7 +33,14 @@ from typing import Any
 from calibrate import DEFAULT_FILES
 
 from edgesim.core.errors import EdgesimError
-from edgesim.hardware.calibration import calibrate, leave_one_model_out, prepare
+from edgesim.hardware.calibration import (
+    Fit,
+    Row,
+    calibrate,
+    leave_one_chip_out,
+    leave_one_model_out,
+    prepare,
+)
 from edgesim.hardware.measurements import (
     Measurement,
     Setting,
@@ -79,11 +88,13 @@ def compare(
 
 
 def compare_held_out(
-    measurements: Iterable[Measurement], catalogue: Catalogue
+    measurements: Iterable[Measurement],
+    catalogue: Catalogue,
+    leave_out: Callable[[Sequence[Row], Fit], dict[int, float]] = leave_one_model_out,
 ) -> tuple[list[Compared], Unknown]:
-    """Predict every row by a fit to the rows of all other models."""
+    """Predict every row by a fit to the rows of all other models, or chips."""
     rows, unknown = prepare(measurements, catalogue)
-    predicted = leave_one_model_out(rows, calibrate(rows))
+    predicted = leave_out(rows, calibrate(rows))
     return (
         [Compared(row.measurement, row.setting, predicted[i]) for i, row in enumerate(rows)],
         unknown,
@@ -245,8 +256,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--measurements", type=Path, nargs="+", default=list(DEFAULT_FILES))
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
+    held_out = parser.add_mutually_exclusive_group()
+    held_out.add_argument(
         "--leave-one-model-out", action="store_true", help="predict each model by the others"
+    )
+    held_out.add_argument(
+        "--leave-one-chip-out", action="store_true", help="predict each chip by the others"
     )
     parser.add_argument(
         "--profiles", type=Path, nargs="+", default=[], help="folders with profiles of your own"
@@ -261,8 +276,11 @@ def main() -> int:
     try:
         measurements = read_measurements(arguments.measurements)
         catalogue = Catalogue(arguments.profiles)
-        predict = compare_held_out if arguments.leave_one_model_out else compare
-        rows, unknown = predict(measurements, catalogue)
+        if arguments.leave_one_model_out or arguments.leave_one_chip_out:
+            leave_out = leave_one_model_out if arguments.leave_one_model_out else leave_one_chip_out
+            rows, unknown = compare_held_out(measurements, catalogue, leave_out)
+        else:
+            rows, unknown = compare(measurements, catalogue)
         if arguments.rows:
             write_rows(rows, arguments.rows)
         if arguments.plot:

@@ -11,7 +11,7 @@ the latency and outliers held in check (soft L1), by damped Gauss-Newton steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
 from types import MappingProxyType
@@ -40,6 +40,7 @@ __all__ = [
     "Fit",
     "Row",
     "calibrate",
+    "leave_one_chip_out",
     "leave_one_model_out",
     "prepare",
     "scatter",
@@ -310,21 +311,31 @@ _MOST_STEPS: Final = 300
 _MOST_DAMPING: Final = 1e8
 
 
-def leave_one_model_out(rows: Sequence[Row], fit: Fit) -> dict[int, float]:
-    """Predictions of every row by fits that saw no row of its model, by place in ``rows``.
+def leave_one_out(rows: Sequence[Row], fit: Fit, key: Callable[[Row], str]) -> dict[int, float]:
+    """Predictions of every row by fits that saw no row alike, by place in ``rows``.
 
     Args:
         rows: all rows.
         fit: the fit to all of them: where each of the others starts from.
+        key: rows with the same are left out together.
     """
     predicted = {}
-    for model in sorted({row.setting.model.name for row in rows}):
-        kept = [row for row in rows if row.setting.model.name != model]
-        without = calibrate(kept, fit)
+    for left_out in sorted({key(row) for row in rows}):
+        without = calibrate([row for row in rows if key(row) != left_out], fit)
         for index, row in enumerate(rows):
-            if row.setting.model.name == model:
+            if key(row) == left_out:
                 predicted[index] = without.predicted_s(row)
     return predicted
+
+
+def leave_one_model_out(rows: Sequence[Row], fit: Fit) -> dict[int, float]:
+    """Predictions of every row by fits that saw nothing of its model."""
+    return leave_one_out(rows, fit, lambda row: row.setting.model.name)
+
+
+def leave_one_chip_out(rows: Sequence[Row], fit: Fit) -> dict[int, float]:
+    """Predictions of every row by fits that saw nothing of its chip."""
+    return leave_one_out(rows, fit, lambda row: row.setting.chip.name)
 
 
 def scatter(predicted_s: Sequence[float], measured_s: Sequence[float]) -> float:

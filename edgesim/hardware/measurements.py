@@ -49,6 +49,10 @@ _TFLITE: Final = (
 )
 _OPTIONAL: Final = ("runtime", "batch")
 _PROCESSORS: Final = ("cpu", "gpu", "dsp", "nnapi")
+_BUILT_WITHOUT_HALF: Final = ("snapdragon_675",)
+"""Chips whose ncnn rows come from a build without half precision on the CPU, as far as one can tell:
+float models reach 5 multiply-accumulates per cycle of its 2 GHz Cortex-A76, as single precision does
+elsewhere, and half of what the same cores reach in other rows; int8 is no faster."""
 _SHORTEST_MS, _LONGEST_MS = 0.01, 600_000.0
 """Outside of these, a latency is a slip of the unit: microseconds or seconds for milliseconds."""
 
@@ -370,7 +374,10 @@ def resolve(measurement: Measurement, chip: SocProfile | ServerProfile) -> tuple
             for processor in chip.processors.values()
             if processor.kind == kind
         ]
-        halves = runtime in ("ncnn", "ncnn_vulkan") or (kind == "gpu" and runtime != "mxnet")
+        if kind == "cpu":
+            halves = runtime in ("ncnn", "ncnn_vulkan") and chip.name not in _BUILT_WITHOUT_HALF
+        else:
+            halves = runtime != "mxnet"
         if halves and any(peak.fp16 for peak in peaks):
             precision = "fp16"
     return kind, runtime, precision
