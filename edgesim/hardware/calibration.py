@@ -199,7 +199,10 @@ class Fit:
         thread = {
             part: sum(
                 self.effects.get(effect, 0.0)
-                for effect in (("threads", part), ("threads chip", part, chip))
+                for effect in (
+                    ("threads", part),
+                    ("threads chip", part, unit_of(group, kind), chip),
+                )
             )
             for part in ("compute", "weights", "dispatch")
         }
@@ -364,7 +367,10 @@ def _row(measurement: Measurement, found: Setting) -> Row:
         if cores > 1:
             part = term if term in ("weights", "dispatch") else "compute"
             weight = log(cores)
-            of_term += [(("threads", part), weight), (("threads chip", part, chip), weight)]
+            of_term += [
+                (("threads", part), weight),
+                (("threads chip", part, unit_of(group, processor.kind), chip), weight),
+            ]
         for name, applies in (
             ("mixed", found.mixed),
             ("oversubscribed", threads > processor.cores),

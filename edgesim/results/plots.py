@@ -27,9 +27,9 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 # One colour per component and activity, the same in every figure.
 _USES = {
+    "cpu_prime compute": "#004B75",
     "cpu_big compute": "#0072B2",
-    "cpu_mid compute": "#56B4E9",
-    "cpu_little compute": "#9ED2F0",
+    "cpu_little compute": "#7DBEE8",
     "gpu compute": "#009E73",
     "dsp compute": "#7BC8A4",
     "wifi transmit": "#D55E00",

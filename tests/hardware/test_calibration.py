@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import log, sqrt
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
@@ -9,6 +10,8 @@ from types import MappingProxyType
 import pytest
 
 from edgesim.hardware.calibration import (
+    _NOISE,
+    _OUTLIER,
     PRIOR,
     SPREAD,
     Fit,
@@ -190,6 +193,37 @@ def test_one_outlier_hardly_moves_the_others(rows: list[Row], fit: Fit) -> None:
     assert found.predicted_s(rows[at]) < 1.5 * fit.predicted_s(rows[at])
 
 
+FEW = [
+    row
+    for row in MADE_UP
+    if row.soc != "kirin_970"
+    and (row.runtime, row.threads) in (("ncnn", 1), ("ncnn", 4))
+    and row.network in ("inception_v1", "mobilenet_v1", "resnet_18", "resnet_50", "vgg_16")
+]
+
+
+def test_no_effect_alone_could_be_bettered() -> None:
+    """The fit is a minimum of what it says it minimises, outliers included."""
+    measurements = FEW.copy()
+    for at in (3, 14):
+        measurements[at] = replace(FEW[at], seconds=3 * FEW[at].seconds)
+    rows = rows_of(measurements)
+    fit = calibrate(rows)
+
+    def loss(effects: Mapping[tuple[str, ...], float]) -> float:
+        total = sum((value / SPREAD[effect[0]]) ** 2 for effect, value in effects.items())
+        for row in rows:
+            raw = log(Fit(effects).predicted_s(row) / row.measurement.seconds) / _NOISE
+            total += 2 * _OUTLIER**2 * (sqrt(1 + (raw / _OUTLIER) ** 2) - 1)
+        return total
+
+    least = loss(fit.effects)
+    assert least < 0.5 * loss(dict.fromkeys(fit.effects, 0.0))
+    for effect, value in fit.effects.items():
+        for step in (-0.02, 0.02):
+            assert loss({**fit.effects, effect: value + step}) > least, effect
+
+
 def test_nothing_measured_leaves_the_prior(rows: list[Row]) -> None:
     alone = rows_of([made_up("snapdragon_845", "resnet_50")])
     for row in alone:
@@ -315,15 +349,6 @@ def test_scatter_is_a_standard_deviation_that_outliers_do_not_reach() -> None:
 
 # --- models left out -----------------------------------------------------------------------------
 
-FEW = [
-    row
-    for row in MADE_UP
-    if row.soc != "kirin_970"
-    and (row.runtime, row.threads) in (("ncnn", 1), ("ncnn", 4))
-    and row.network in ("inception_v1", "mobilenet_v1", "resnet_18", "resnet_50", "vgg_16")
-]
-
-
 LeaveOut = Callable[[Sequence[Row], Fit], dict[int, float]]
 
 
@@ -331,7 +356,7 @@ LeaveOut = Callable[[Sequence[Row], Fit], dict[int, float]]
     ("leave_out", "poisoned", "off_by"),
     [
         (leave_one_model_out, lambda row: row.setting.model.name == "resnet_50", 0.15),
-        (leave_one_chip_out, lambda row: row.setting.chip.name == "snapdragon_845", 0.35),
+        (leave_one_chip_out, lambda row: row.setting.chip.name == "snapdragon_845", 0.5),
     ],
     ids=["model", "chip"],
 )
