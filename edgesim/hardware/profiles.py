@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from itertools import pairwise
+from math import nan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
@@ -338,6 +339,15 @@ class WifiProfile(Schema):
     tail_ms: Quantity
 
 
+class MemoryProfile(Schema):
+    """Where models are kept."""
+
+    ram_gb: PositiveQuantity
+    """Gigabytes of memory, system and all."""
+    storage_read_mbps: PositiveQuantity
+    """Megabytes per second of a long read from storage: what loading a model waits for."""
+
+
 class PhoneProfile(Schema):
     """A phone."""
 
@@ -348,6 +358,7 @@ class PhoneProfile(Schema):
     battery: BatteryProfile
     power: BasePower
     wifi: WifiProfile
+    memory: MemoryProfile | None = None
 
 
 class ServerProfile(Schema):
@@ -379,6 +390,8 @@ class PhoneSpec:
         awake_w: base power with something active, the processors' idle power included.
         wifi: its Wi-Fi.
         processors: by name.
+        ram_bytes: memory, system and all; NaN if the profile does not say.
+        storage_bps: bytes per second read from storage; NaN if the profile does not say.
     """
 
     profile: str
@@ -387,6 +400,8 @@ class PhoneSpec:
     awake_w: float
     wifi: WifiPower
     processors: Mapping[str, ProcessorSpec]
+    ram_bytes: float = nan
+    storage_bps: float = nan
 
     @property
     def peak_w(self) -> float:
@@ -528,6 +543,8 @@ class Catalogue:
                 tail_s=ms_to_s(wifi.tail_ms.value),
             ),
             processors=processors,
+            ram_bytes=profile.memory.ram_gb.value * 1e9 if profile.memory else nan,
+            storage_bps=profile.memory.storage_read_mbps.value * 1e6 if profile.memory else nan,
         )
 
     def server(self, name: str) -> ServerSpec:

@@ -317,7 +317,7 @@ def test_each_effect_bears_on_what_it_says() -> None:
         one = Fit({effect: 0.6931471805599453})
         assert numbers(one.efficiency(*arguments)) == plain
         assert one.efficiency(*little).exchange == pytest.approx(plain["exchange"] / 2)
-    threads = Fit({("threads", "compute"): 0.1, ("threads chip", "weights", "a_chip"): 0.2})
+    threads = Fit({("threads", "compute"): 0.1, ("threads chip", "weights", "cpu", "a_chip"): 0.2})
     found = numbers(threads.efficiency(*arguments))
     assert found["parallel"] == pytest.approx(plain["parallel"] - 0.1)
     assert found["parallel_weights"] == pytest.approx(plain["parallel_weights"] - 0.2)
