@@ -270,12 +270,15 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, help="draw both kinds of prediction here")
     parser.add_argument("--training", action="store_true", help="check training steps instead")
     arguments = parser.parse_args()
-    if arguments.training:
-        print_training(Catalogue(arguments.profiles))
-        return 0
     try:
-        measurements = read_measurements(arguments.measurements)
+        for folder in arguments.profiles:
+            if not folder.is_dir():
+                raise EdgesimError(f"--profiles: {folder} is not a folder")
         catalogue = Catalogue(arguments.profiles)
+        if arguments.training:
+            print_training(catalogue)
+            return 0
+        measurements = read_measurements(arguments.measurements)
         if arguments.leave_one_model_out or arguments.leave_one_chip_out:
             leave_out = leave_one_model_out if arguments.leave_one_model_out else leave_one_chip_out
             rows, unknown = compare_held_out(measurements, catalogue, leave_out)
@@ -289,7 +292,7 @@ def main() -> int:
                 ("model left out of the fit", compare_held_out(measurements, catalogue)[0]),
             ]
             plot(panels, arguments.plot)
-    except EdgesimError as error:
+    except (EdgesimError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     data = report(rows, unknown)

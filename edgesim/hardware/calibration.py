@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.core.errors import EdgesimError
 from edgesim.hardware.measurements import (
     Measurement,
     Setting,
@@ -251,9 +252,14 @@ def calibrate(rows: Sequence[Row], start: Fit | None = None) -> Fit:
     Args:
         rows: what was measured.
         start: where to begin, for instance the fit to almost the same rows.
+
+    Raises:
+        EdgesimError: without a row.
     """
     from scipy.linalg import solve
 
+    if not rows:
+        raise EdgesimError("there is no row to fit to")
     known: dict[Effect, int] = {}
     for row in rows:
         for effects in row.effects:
@@ -321,9 +327,15 @@ def leave_one_out(rows: Sequence[Row], fit: Fit, key: Callable[[Row], str]) -> d
         rows: all rows.
         fit: the fit to all of them: where each of the others starts from.
         key: rows with the same are left out together.
+
+    Raises:
+        EdgesimError: if nothing would remain.
     """
     predicted = {}
-    for left_out in sorted({key(row) for row in rows}):
+    groups = sorted({key(row) for row in rows})
+    if len(groups) < 2:
+        raise EdgesimError("leaving one out takes rows of at least two models, or chips")
+    for left_out in groups:
         without = calibrate([row for row in rows if key(row) != left_out], fit)
         for index, row in enumerate(rows):
             if key(row) == left_out:

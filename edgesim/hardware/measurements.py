@@ -15,6 +15,7 @@ delegate does; ncnn's int8 models run on the CPU even where a GPU was asked for.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,13 +145,17 @@ def _read(file: Path, problems: list[Problem]) -> Iterator[Measurement]:
     except UnicodeDecodeError as error:
         problems.append(Problem(str(file), None, "", f"is not UTF-8 text (byte {error.start})"))
         return
-    reader = csv.reader(text.splitlines())
-    header = tuple(name.split("(")[0].strip() for name in next(reader, []))
+    lines = _lines(text, str(file), problems)
+    first = next(lines, None)
+    header = tuple(name.split("(")[0].strip() for name in (first[1] if first else []))
     is_ncnn = header == _NCNN
-    if not is_ncnn and tuple(n for n in header if n not in _OPTIONAL) != _TFLITE:
+    if not is_ncnn and (
+        tuple(name for name in header if name not in _OPTIONAL) != _TFLITE
+        or len(set(header)) < len(header)
+    ):
         problems.append(Problem(str(file), 1, "", _header_message(header)))
         return
-    for number, values in enumerate(reader, start=2):
+    for number, values in lines:
         if not any(value.strip() for value in values):
             continue
         if len(values) != len(header):
@@ -162,6 +167,22 @@ def _read(file: Path, problems: list[Problem]) -> Iterator[Measurement]:
         found = row.ncnn() if is_ncnn else row.tflite()
         if found is not None:
             yield found
+
+
+def _lines(text: str, file: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV with the line each begins on; ends at what is not CSV."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            message = f"cannot be read as CSV from here on: {error}; look for an unclosed quote"
+            problems.append(Problem(file, line, "", message))
+            return
+        yield line, values
 
 
 def _header_message(header: tuple[str, ...]) -> str:
@@ -190,6 +211,8 @@ class _Row:
         gpu = self._whole("gpu_device", -1, 64)
         best_ms, mean_ms = self._milliseconds("min_ms"), self._milliseconds("avg_ms")
         network = self._text("network")
+        if network == "_int8":
+            self._wrong("network", "names no model")
         if mean_ms < best_ms:
             self._wrong("avg_ms", f"the mean, {mean_ms:g} ms, is below the minimum, {best_ms:g} ms")
         soc = self._text("soc")
@@ -327,15 +350,17 @@ def setting(
 
     Raises:
         UnknownMeasurementError: if the model, the chip or the way it ran is not known.
+        ConfigError: if a profile is not in order.
     """
     try:
         model = measured_model(measurement.network)
     except UnknownModelError as error:
         raise UnknownMeasurementError(str(error)) from None
-    try:
-        chip = catalogue.chip(measurement.soc)
-    except ConfigError as error:
-        raise UnknownMeasurementError(error.problems[0].message) from None
+    chips = catalogue.chips()
+    if measurement.soc not in chips:
+        hint = did_you_mean(measurement.soc, chips)
+        raise UnknownMeasurementError(f"there is no such chip; {hint}")
+    chip = catalogue.chip(measurement.soc)
     kind, runtime, precision = resolve(measurement, chip)
     units = [spec for spec in specs(chip, runtime).values() if spec.kind == kind]
     if not units:

@@ -76,11 +76,21 @@ class Processor:
         capacity: its time: one second per second and slot.
     """
 
-    __slots__ = ("_busy_s", "_busy_since_s", "_clock", "_is_busy", "_state", "capacity", "spec")
+    __slots__ = (
+        "_busy_power_w",
+        "_busy_s",
+        "_busy_since_s",
+        "_clock",
+        "_is_busy",
+        "_state",
+        "capacity",
+        "spec",
+    )
 
     def __init__(self, clock: Clock, meter: Meter, spec: ProcessorSpec) -> None:
         self._clock = clock
         self.spec = spec
+        self._busy_power_w = spec.busy_power_w
         self._state = meter.component(spec.name, 0.0, "idle")
         if spec.slots is None:
             self.capacity = SharedCapacity(clock)
@@ -125,6 +135,4 @@ class Processor:
             self._is_busy = True
             self._busy_since_s = self._clock._now
         slots = self.spec.slots
-        return (
-            self.spec.busy_power_w if slots is None else self.spec.busy_power_w / slots * in_service
-        )
+        return self._busy_power_w if slots is None else self._busy_power_w / slots * in_service

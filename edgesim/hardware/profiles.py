@@ -569,7 +569,7 @@ class Catalogue:
         Raises:
             ConfigError: as :meth:`profile`, and if there is none.
         """
-        known = self._aliases()
+        known = self.chips()
         if name not in known:
             hint = did_you_mean(name, known)
             raise ConfigError([Problem(name, None, "", f"there is no such chip; {hint}")])
@@ -577,7 +577,12 @@ class Catalogue:
         assert isinstance(profile, SocProfile | ServerProfile)
         return profile
 
-    def _aliases(self) -> dict[str, str]:
+    def chips(self) -> Mapping[str, str]:
+        """The profiles of chips and servers by their names and aliases.
+
+        Raises:
+            ConfigError: if one of them is not in order.
+        """
         if not self._chips:
             for name in [*self.names("soc"), *self.names("server")]:
                 profile = self.profile(name)

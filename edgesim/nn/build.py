@@ -155,6 +155,7 @@ class Net:
         squeeze: int | None = None,
         activation: Activation = "relu",
         squeeze_activation: Activation = "relu",
+        gate: Activation = "swish",
         padding: Padding | None = None,
     ) -> Shape:
         """MobileNet v2's block (Sandler et al., CVPR 2018): expand, depthwise, project, add.
@@ -168,12 +169,13 @@ class Net:
             squeeze: channels of the squeeze-and-excite bottleneck; none if not given.
             activation: after expansion and depthwise convolution.
             squeeze_activation: within the squeeze-and-excite bottleneck.
+            gate: at its end: ``swish`` for a sigmoid, ``hard_swish`` for a hard one.
             padding: of the depthwise convolution, as for :meth:`conv`.
         """
         y = self.expand(x, hidden, activation=activation)
         y = self.depthwise(y, kernel, stride, padding=padding, activation=activation)
         if squeeze is not None:
-            y = self.squeeze_excite(y, squeeze, activation=squeeze_activation)
+            y = self.squeeze_excite(y, squeeze, activation=squeeze_activation, gate=gate)
         y = self.conv(y, channels, activation="none")
         return self.add(x, y) if stride == 1 and channels == x.channels else y
 
@@ -182,13 +184,19 @@ class Net:
         return x if hidden == x.channels else self.conv(x, hidden, activation=activation)
 
     def squeeze_excite(
-        self, x: Shape, squeeze: int, *, bias: bool = True, activation: Activation = "relu"
+        self,
+        x: Shape,
+        squeeze: int,
+        *,
+        bias: bool = True,
+        activation: Activation = "relu",
+        gate: Activation = "swish",
     ) -> Shape:
         """Hu et al., CVPR 2018: pool, two dense layers, a gate per channel."""
         y = self.global_pool(x)
         y = self.dense(y, squeeze, bias=bias, activation=activation)
         y = self.dense(y, x.channels, bias=bias)
-        self.activation(y, "swish")
+        self.activation(y, gate)
         self._add("elementwise", inputs=x.values + x.channels, outputs=x.values)
         return x
 

@@ -289,7 +289,8 @@ def training_work(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") ->
     normalisation and ReLU, folded away at inference, are layers of their own. Frameworks do not use
     Winograd's algorithm to train on these processors, as far as is known: such convolutions count
     as others do. Weights are read twice and their gradients written once per step, whatever the
-    batch; the optimiser passes over all parameters.
+    batch (of an embedding only the rows looked up are read, but its gradient is as large as it is); the
+    optimiser passes over all parameters.
 
     Args:
         model: what is trained.
@@ -317,7 +318,8 @@ def training_work(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") ->
             total[TERMS.index(term)] += passes * batch * _effective_macs(layer, term)
             total[_EXCHANGE] += passes * values
             total[_DISPATCH] += passes - 2
-        total[_WEIGHTS] += 3 * width * layer.parameters
+        reads_and_writes = 1 if layer.kind == "embedding" else 3
+        total[_WEIGHTS] += reads_and_writes * width * layer.parameters
     total[_WEIGHTS] += _OPTIMISER_TRAFFIC[optimiser] * width * model.parameters
     return total
 
@@ -345,6 +347,8 @@ def term_seconds(
 def _seconds_per_unit(processor: ProcessorSpec, precision: str, level: int, threads: int) -> Work:
     if threads < 1:
         raise ValueError(f"threads must be at least 1; found {threads}")
+    if processor.kind != "cpu":
+        threads = processor.cores  # used as a whole, by one stream of kernels
     efficiency = processor.efficiency[precision]
     clock_hz = processor.levels[level].frequency_hz
     cores = min(threads, processor.cores)
@@ -631,7 +635,7 @@ class CostTable:
         self._rows_of_sort = _places(self._processors[name].kind for name, _, _ in targets)
         self._rows_of_sort |= _places(self._processors[name].family for name, _, _ in targets)
         self._measured = {key for processor in processors for key in processor.latency_s}
-        self._estimates: dict[tuple[str, str, str, int], Estimate] = {}
+        self._estimates: dict[tuple[ModelCost, str, str, int], Estimate] = {}
 
     def index(self, processor: str, precision: str, level: int) -> int:
         """The place of a target in :attr:`targets`."""
@@ -667,14 +671,14 @@ class CostTable:
 
     def estimate(self, model: ModelCost, processor: str, precision: str, level: int) -> Estimate:
         """Seconds and joules of one inference on one target, remembered."""
-        key = (model.name, processor, precision, level)
+        key = (model, processor, precision, level)
         found = self._estimates.get(key)
         if found is None:
             seconds, energy_j = self.seconds(model), self.energy_j(model)
             for (name, precise, step), s, j in zip(
                 self.targets, seconds.tolist(), energy_j.tolist(), strict=True
             ):
-                self._estimates[model.name, name, precise, step] = Estimate(s, j)
+                self._estimates[model, name, precise, step] = Estimate(s, j)
             found = self._estimates[key]
         return found
 

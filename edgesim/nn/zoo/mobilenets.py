@@ -153,6 +153,7 @@ def v3_block(net: Net, x: Shape, row: V3Row, *, divisor: int = 8) -> Shape:
         hidden=row.hidden,
         squeeze=_round(row.hidden / 4, divisor) if row.squeezes else None,
         activation=row.activation,
+        gate="hard_swish",
     )
 
 
