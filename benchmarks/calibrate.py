@@ -239,8 +239,6 @@ def _flow(efficiency: Efficiency, sigma: float, rows: int) -> str:
         f"parallel: {efficiency.parallel:.4g}",
         f"parallel_weights: {efficiency.parallel_weights:.4g}",
         f"parallel_dispatch: {efficiency.parallel_dispatch:.4g}",
-        f"mixed: {efficiency.mixed:.4g}",
-        f"oversubscribed: {efficiency.oversubscribed:.4g}",
         f"sigma: {sigma:.3g}",
         f"rows: {rows}",
     ]

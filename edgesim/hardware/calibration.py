@@ -123,10 +123,6 @@ SPREAD: Final[Mapping[str, float]] = MappingProxyType(
         "runtime int8": 0.3,
         "threads": 0.3,
         "threads chip": 0.2,
-        "mixed": 0.3,
-        "mixed chip": 0.2,
-        "oversubscribed": 0.3,
-        "oversubscribed chip": 0.2,
     }
 )
 """Standard deviation of each kind of effect, in ln(time): how far it may stray without evidence.
@@ -219,13 +215,7 @@ class Fit:
             parallel=prior.parallel - thread["compute"],
             parallel_weights=prior.parallel_weights - thread["weights"],
             parallel_dispatch=prior.parallel_dispatch - thread["dispatch"],
-            mixed=self._factor("mixed", chip),
-            oversubscribed=self._factor("oversubscribed", chip),
         )
-
-    def _factor(self, effect: str, chip: str) -> float:
-        found = self.effects
-        return exp(found.get((effect,), 0.0) + found.get((f"{effect} chip", chip), 0.0))
 
 
 def prepare(
@@ -383,12 +373,6 @@ def _row(measurement: Measurement, found: Setting) -> Row:
                 (("threads", part), weight),
                 (("threads chip", part, unit_of(group, processor.kind), chip), weight),
             ]
-        for name, applies in (
-            ("mixed", found.mixed),
-            ("oversubscribed", threads > processor.cores),
-        ):
-            if applies:
-                of_term += [((name,), 1.0), ((f"{name} chip", chip), 1.0)]
         effects.append(tuple(of_term))
     return Row(measurement, found, tuple(found.term_seconds()), tuple(effects))
 

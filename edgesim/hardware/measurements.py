@@ -26,9 +26,7 @@ from edgesim.hardware.profiles import Catalogue, ServerProfile, SocProfile, proc
 from edgesim.nn.cost import (
     ProcessorSpec,
     core_set,
-    is_mixed,
     is_supported,
-    spread,
     term_seconds,
     work,
 )
@@ -309,7 +307,6 @@ class Setting:
         precision: in which it was computed.
         runtime: by which software.
         threads: how many.
-        mixed: whether they run on cores that differ.
         batch: inputs at once.
     """
 
@@ -319,7 +316,6 @@ class Setting:
     precision: str
     runtime: str
     threads: int
-    mixed: bool
     batch: int
 
     def term_seconds(self) -> list[float]:
@@ -367,18 +363,17 @@ def setting(
         raise UnknownMeasurementError(f"{chip.name} has no {kind}")
     if not is_supported(model, units[0]):
         raise UnknownMeasurementError(f"{model.name} does not run on a {kind}")
-    processor, mixed = units[0], False
+    processor = units[0]
     if kind == "cpu":
         allowed = _allowed(units, measurement.cores)
         processor = core_set(allowed, measurement.threads)
-        mixed = is_mixed(spread(allowed, measurement.threads))
     found = processor.efficiency.get(precision)
     if found is None or found.runtime != runtime:
         raise UnknownMeasurementError(
             f"nothing is known of {chip.name}'s {kind} in {precision} under {runtime}"
         )
     return Setting(
-        model, chip, processor, precision, runtime, measurement.threads, mixed, measurement.batch
+        model, chip, processor, precision, runtime, measurement.threads, measurement.batch
     )
 
 

@@ -136,8 +136,6 @@ class EfficiencyRow(Schema):
     parallel: Annotated[float, Field(ge=-2, le=2)] = 1.0
     parallel_weights: Annotated[float, Field(ge=-2, le=2)] = 0.0
     parallel_dispatch: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    mixed: Annotated[float, Field(gt=0, le=100)] = 1.0
-    oversubscribed: Annotated[float, Field(gt=0, le=100)] = 1.0
     sigma: Annotated[float, Field(ge=0, le=3)]
     rows: Annotated[int, Field(ge=0, le=1_000_000)]
 

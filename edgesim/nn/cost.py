@@ -39,7 +39,6 @@ __all__ = [
     "core_set",
     "inference_energy_j",
     "inference_s",
-    "is_mixed",
     "is_supported",
     "load_s",
     "resident_bytes",
@@ -100,8 +99,6 @@ class Efficiency:
         parallel_weights: and read weights n ** parallel_weights times as fast.
         parallel_dispatch: and launch kernels n ** parallel_dispatch times as fast (below 0: they
             wait for one another).
-        mixed: factor on all times where threads are spread over clusters that differ.
-        oversubscribed: factor on all times with more threads than cores.
         sigma: standard deviation of ln(measured / predicted).
         rows: measurements of this very processor that went into it; 0: carried over from others.
     """
@@ -116,8 +113,6 @@ class Efficiency:
     parallel: float = 1.0
     parallel_weights: float = 0.0
     parallel_dispatch: float = 0.0
-    mixed: float = 1.0
-    oversubscribed: float = 1.0
     sigma: float = 0.0
     rows: int = 0
 
@@ -365,8 +360,6 @@ def _seconds_per_unit(processor: ProcessorSpec, precision: str, level: int, thre
         processor.memory_bps * efficiency.weights * cores**efficiency.parallel_weights
     )
     per_unit[_DISPATCH] = efficiency.dispatch_s * slower / cores**efficiency.parallel_dispatch
-    if threads > processor.cores:
-        per_unit *= efficiency.oversubscribed
     return per_unit
 
 
@@ -386,14 +379,6 @@ def spread(clusters: Sequence[ProcessorSpec], threads: int) -> list[tuple[Proces
     return used
 
 
-def is_mixed(used: Sequence[tuple[ProcessorSpec, int]]) -> bool:
-    """Whether the cores of a :func:`spread` differ in more than a little clock speed."""
-    return _core_speed(used[0][0]) > _MIXED_RATIO * _core_speed(used[-1][0])
-
-
-_MIXED_RATIO: Final = 1.5
-
-
 def core_set(clusters: Sequence[ProcessorSpec], threads: int) -> ProcessorSpec:
     """The cores that ``threads`` threads of one inference run on, as one processor at top level.
 
@@ -409,35 +394,17 @@ def core_set(clusters: Sequence[ProcessorSpec], threads: int) -> ProcessorSpec:
     slowest = used[-1][0]
     cores = sum(count for _, count in used)
     power_w = sum(cluster.levels[-1].busy_power_w * count for cluster, count in used)
-    efficiency = slowest.efficiency
-    if is_mixed(used):
-        efficiency = MappingProxyType(
-            {precision: _slowed(one, one.mixed) for precision, one in efficiency.items()}
-        )
     return replace(
         slowest,
         name="+".join(cluster.name for cluster, _ in used),
         levels=(replace(slowest.levels[-1], busy_power_w=power_w / cores),),
         cores=cores,
-        efficiency=efficiency,
         latency_s=MappingProxyType({}),
     )
 
 
 def _core_speed(processor: ProcessorSpec) -> float:
     return processor.levels[-1].frequency_hz * processor.macs_per_cycle.get("fp32", 1.0)
-
-
-def _slowed(efficiency: Efficiency, factor: float) -> Efficiency:
-    return replace(
-        efficiency,
-        macs=MappingProxyType({term: share / factor for term, share in efficiency.macs.items()}),
-        exchange=efficiency.exchange / factor,
-        move=efficiency.move / factor,
-        function=efficiency.function / factor,
-        weights=efficiency.weights / factor,
-        dispatch_s=efficiency.dispatch_s * factor,
-    )
 
 
 def is_supported(model: ModelCost, processor: ProcessorSpec) -> bool:

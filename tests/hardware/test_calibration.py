@@ -80,8 +80,6 @@ def true_specs(chip: SocProfile | ServerProfile, runtime: str) -> Mapping[str, P
             parallel=0.9,
             parallel_weights=0.3,
             parallel_dispatch=-0.1,
-            mixed=1.3,
-            oversubscribed=1.2,
         )
         efficiency = dict.fromkeys(spec.macs_per_cycle, true)
         specs[name] = replace(spec, efficiency=MappingProxyType(efficiency))
@@ -238,7 +236,7 @@ def test_nothing_measured_leaves_the_prior(rows: list[Row]) -> None:
 
 NUMBERS = (
     *("exchange", "move", "function", "weights", "dispatch_s", "parallel", "parallel_weights"),
-    *("parallel_dispatch", "mixed", "oversubscribed"),
+    "parallel_dispatch",
 )
 
 
@@ -287,7 +285,7 @@ def test_each_effect_bears_on_what_it_says() -> None:
     """One effect of ln 2 at a time: what doubles its time, and what stays."""
     arguments = ("a_chip", "armv8_2_cpu", "cpu", "tflite", "int8")
     plain = numbers(Fit({}).efficiency(*arguments))
-    assert plain == numbers(PRIOR["cpu"]) | {"mixed": 1.0, "oversubscribed": 1.0}
+    assert plain == numbers(PRIOR["cpu"])
     cases: list[tuple[tuple[str, ...], dict[str, float]]] = [
         (("term", "cpu", "conv"), {"conv": 0.5}),
         (("term", "cpu", "dispatch"), {"dispatch_s": 2.0}),
@@ -299,8 +297,6 @@ def test_each_effect_bears_on_what_it_says() -> None:
         (("int8 term", "cpu", "dense"), {"dense": 0.5}),
         (("runtime term", "tflite", "cpu", "stem"), {"stem": 0.5}),
         (("runtime term", "tnn", "cpu", "stem"), {}),
-        (("mixed",), {"mixed": 2.0}),
-        (("oversubscribed chip", "a_chip"), {"oversubscribed": 2.0}),
     ]
     for effect, factors in cases:
         found = numbers(Fit({effect: 0.6931471805599453}).efficiency(*arguments))

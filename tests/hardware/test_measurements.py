@@ -2,7 +2,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +17,7 @@ from edgesim.hardware.measurements import (
     setting,
 )
 from edgesim.hardware.profiles import Catalogue, processor_specs, shipped
-from edgesim.nn.cost import ProcessorSpec, inference_s
+from edgesim.nn.cost import inference_s
 from edgesim.nn.zoo import ZOO, measured_model
 
 NCNN = "soc,threads,powersave(0=all 1=little 2=big),gpu_device(-1=cpu),network,min_ms,avg_ms"
@@ -434,79 +433,38 @@ def measured(
 
 
 @pytest.mark.parametrize(
-    ("row", "name", "cores", "mixed"),
+    ("row", "name", "cores"),
     [
         pytest.param(
             measured("sm7250", threads=4, cores="big"),
-            *("cpu_prime+cpu_big", 2, False),
+            *("cpu_prime+cpu_big", 2),
             id="two big cores for four threads",
         ),
-        pytest.param(
-            measured("sm7250", threads=4), "cpu_prime+cpu_big+cpu_little", 4, True, id="all"
-        ),
-        pytest.param(
-            measured("sm7250", threads=2, cores="little"), "cpu_little", 2, False, id="little"
-        ),
-        pytest.param(measured("sdm660", threads=4), "cpu_big", 4, False, id="a cluster of all"),
+        pytest.param(measured("sm7250", threads=4), "cpu_prime+cpu_big+cpu_little", 4, id="all"),
+        pytest.param(measured("sm7250", threads=2, cores="little"), "cpu_little", 2, id="little"),
+        pytest.param(measured("sdm660", threads=4), "cpu_big", 4, id="a cluster of all"),
         pytest.param(
             measured("sdm660", threads=8),
-            *("cpu_big+cpu_little", 8, False),
+            *("cpu_big+cpu_little", 8),
             id="two clusters of much the same speed",
         ),
         pytest.param(
             measured("sm8350", threads=8, cores="big"),
-            *("cpu_prime+cpu_big", 4, True),
+            *("cpu_prime+cpu_big", 4),
             id="one core much faster than three others",
         ),
-        pytest.param(measured("sdm845", threads=1), "cpu_big", 1, False, id="the fastest core"),
+        pytest.param(measured("sdm845", threads=1), "cpu_big", 1, id="the fastest core"),
         pytest.param(
-            measured("msm8916", threads=4, cores="big"), "cpu_big", 4, False, id="one cluster only"
+            measured("msm8916", threads=4, cores="big"), "cpu_big", 4, id="one cluster only"
         ),
     ],
 )
 def test_threads_run_on_the_cores_that_they_may_use(
-    row: Measurement, name: str, cores: int, mixed: bool
+    row: Measurement, name: str, cores: int
 ) -> None:
     found = setting(row, shipped())
-    assert (found.processor.name, found.processor.cores, found.mixed) == (name, cores, mixed)
+    assert (found.processor.name, found.processor.cores) == (name, cores)
     assert found.threads == row.threads
-
-
-def _with_factors(oversubscribed: float, mixed: float) -> Callable[..., dict[str, ProcessorSpec]]:
-    def specs(chip: object, runtime: str) -> dict[str, ProcessorSpec]:
-        return {
-            name: replace(
-                spec,
-                efficiency=MappingProxyType(
-                    {
-                        precision: replace(one, oversubscribed=oversubscribed, mixed=mixed)
-                        for precision, one in spec.efficiency.items()
-                    }
-                ),
-            )
-            for name, spec in processor_specs(chip, runtime).items()  # type: ignore[arg-type]
-        }
-
-    return specs
-
-
-@pytest.mark.parametrize(
-    ("row", "factor"),
-    [
-        (measured("sm7250", threads=4, cores="big"), 1.5),
-        (measured("sm7250", threads=2, cores="big"), 1.0),
-        (measured("sm7250", threads=4), 1.25),
-        (measured("sm8350", threads=8, cores="big"), 1.5 * 1.25),
-        (measured("sdm660", threads=8), 1.0),
-        (measured("sdm660", threads=9), 1.5),
-    ],
-)
-def test_crowded_and_mixed_cores_take_the_time_that_was_fitted(
-    row: Measurement, factor: float
-) -> None:
-    plain = setting(row, shipped(), _with_factors(1.0, 1.0)).predicted_s()
-    found = setting(row, shipped(), _with_factors(1.5, 1.25)).predicted_s()
-    assert found == pytest.approx(factor * plain)
 
 
 @pytest.mark.parametrize(

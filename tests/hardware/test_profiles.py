@@ -339,7 +339,7 @@ def test_a_chips_own_calibration_comes_before_its_familys(folder: Path) -> None:
     assert (found.runtime, found.macs["winograd"]) == ("tflite", 0.2)
     assert found.dispatch_s == pytest.approx(50e-6)
     assert (found.exchange, found.move, found.function, found.weights) == (8, 9, 1.5, 0.8)
-    assert (found.parallel, found.mixed, found.sigma, found.rows) == (1, 1, 0.2, 3)
+    assert (found.parallel, found.sigma, found.rows) == (1, 0.2, 3)
     assert _cpu(folder, "ncnn").efficiency["fp32"].runtime == "ncnn"
     # What its family is known to do under other software is not mixed in.
     assert _cpu(folder, "ncnn_vulkan").efficiency == efficiency
