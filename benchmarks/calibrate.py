@@ -1,15 +1,19 @@
 """Fit the cost model's efficiencies to published latencies, and write them into the profiles.
 
-    python benchmarks/calibrate.py [--measurements FILE ...] [--dry-run]
+    python benchmarks/calibrate.py [--dry-run]
+    python benchmarks/calibrate.py --add my.csv --profiles my_folder     # chips of your own
 
-Without files it takes ``../shared/data/measurements/*.csv`` and ``benchmarks/measurements.csv``. It
-writes, with four significant digits, the block ``calibration`` at the end of every shipped chip and
-server with rows of its own, and ``edgesim/hardware/efficiency.yaml`` with what is shared by all
-processors of a family, which the others and users' own chips take.
+It fits to ``../shared/data/measurements/*.csv`` (ncnn's and TensorFlow Lite's published rows,
+transcribed) and ``benchmarks/measurements.csv``, or to ``--measurements``, and to the files of
+``--add``. It writes, with four significant digits, the block ``calibration`` at the end of every
+shipped chip and server with rows of its own, and ``edgesim/hardware/efficiency.yaml`` with what is
+shared by all processors of a family, which the others and users' own chips take. With ``--profiles``
+it writes those of the chips in these folders instead, and nothing that ships.
 
 ``sigma`` is the robust scatter of ln(measured / predicted) by fits that saw no row of the model in
 question: a chip's own rows, weighed against ten rows' worth of all that were measured the same way.
-Where a family stands in for an unknown chip, the scatter between its chips is added.
+Where nothing was measured of the processor under that runtime, or of the processor at all, the scatter
+between chips is added.
 """
 
 from __future__ import annotations
@@ -30,15 +34,15 @@ from edgesim.hardware.calibration import (
     scatter,
     unit_of,
 )
-from edgesim.hardware.measurements import read_measurements
+from edgesim.hardware.measurements import Measurement, read_measurements
 from edgesim.hardware.profiles import (
+    Catalogue,
     ProcessorProfile,
     ServerProfile,
     SocProfile,
     calibration_unit,
     catalogue_folder,
     family,
-    shipped,
 )
 from edgesim.nn.cost import MAC_TERMS, Efficiency
 from edgesim.nn.model import PRECISIONS
@@ -61,7 +65,8 @@ RUNTIMES = {
     "server_gpu": ("mxnet", "ncnn"),
     "mobile_dsp": ("nnapi",),
 }
-"""By family, the one simulated by default first: what apps use, and frameworks on servers."""
+"""By family, the one simulated by default first: what apps use, and frameworks on servers. A server
+that was measured under another is simulated under that."""
 
 FAMILY_PRECISIONS = {
     "armv8_0_cpu": ("fp32", "int8"),
@@ -94,30 +99,46 @@ class Scatters:
             for row in self._rows
         )
 
-    def sigma(self, chip: str, kind: str, runtime: str) -> float:
-        """Of a chip with rows of its own."""
-        alike = [
-            index
-            for index, row in enumerate(self._rows)
-            if (row.setting.processor.kind, row.setting.runtime) == (kind, runtime)
-        ] or [i for i, row in enumerate(self._rows) if row.setting.processor.kind == kind]
-        own = [index for index in alike if self._rows[index].setting.chip.name == chip]
-        pooled, alone = self._scatter(alike), self._scatter(own)
-        return sqrt((_POOL_ROWS * pooled**2 + len(own) * alone**2) / (_POOL_ROWS + len(own)))
+    def measured(self, chip: str, unit: str, runtime: str) -> bool:
+        """Whether float models ran on this very processor under this software."""
+        return any(self.count(chip, unit, runtime, p) for p in ("fp32", "fp16"))
 
-    def family_sigma(self, kind: str, runtime: str) -> float:
-        """Of a chip that nothing was measured on."""
-        between = [
-            value for effect, value in self._fit.effects.items() if effect[:2] == ("chip", kind)
+    def sigma(self, chip: str, unit: str, runtime: str) -> float:
+        """Of a unit of a chip, or with an empty name of one that nothing was measured on.
+
+        To the scatter of models left out come, where the unit was never measured under this
+        runtime, how much builds of it differ from chip to chip, and where it was never measured at
+        all, how much chips do.
+        """
+        kind = unit.split("_")[0]
+        rows = [
+            (index, row.setting.chip.name == chip and unit_of_row(row) == unit, row.setting.runtime)
+            for index, row in enumerate(self._rows)
+            if row.setting.processor.kind == kind
         ]
-        spread = sqrt(sum(value**2 for value in between) / len(between)) if between else 0.0
-        return sqrt(self.sigma("", kind, runtime) ** 2 + spread**2)
+        alike = [index for index, _, used in rows if used == runtime]
+        own = [index for index, is_own, used in rows if is_own and used == runtime]
+        pooled = self._scatter(alike or [index for index, _, _ in rows])
+        alone = self._scatter(own)
+        variance = (_POOL_ROWS * pooled**2 + len(own) * alone**2) / (_POOL_ROWS + len(own))
+        effects = self._fit.effects
+        if not own:
+            builds = [v for e, v in effects.items() if e[0] == "runtime chip" and e[2] == kind]
+            variance += mean_square(builds)
+        if not any(is_own for _, is_own, _ in rows):
+            variance += mean_square([v for e, v in effects.items() if e[:2] == ("chip", unit)])
+        return sqrt(variance)
 
     def _scatter(self, indices: Sequence[int]) -> float:
         return scatter(
             [self.held_out_s[index] for index in indices],
             [self._rows[index].measurement.seconds for index in indices],
         )
+
+
+def mean_square(values: Sequence[float]) -> float:
+    """The mean of the squares; 0 of nothing."""
+    return sum(value**2 for value in values) / len(values) if values else 0.0
 
 
 def unit_of_row(row: Row) -> str:
@@ -129,17 +150,23 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--measurements", type=Path, nargs="+", default=list(DEFAULT_FILES))
+    parser.add_argument("--add", type=Path, nargs="+", default=[], help="measurements besides")
+    parser.add_argument(
+        "--profiles", type=Path, nargs="+", default=[], help="folders with chips of your own"
+    )
     parser.add_argument("--dry-run", action="store_true", help="fit and report, write nothing")
     arguments = parser.parse_args()
+    files = [*arguments.measurements, *arguments.add]
     try:
-        rows, unknown = prepare(read_measurements(arguments.measurements), shipped())
+        catalogue = catalogue_with(arguments.profiles)
+        rows, unknown = prepare(read_files(files), catalogue)
+        fit = calibrate(rows)
+        scatters = Scatters(rows, fit)
     except EdgesimError as error:
         print(error, file=sys.stderr)
         return 2
     for measurement, reason in unknown:
         print(f"left out: {measurement.label}: {reason}")
-    fit = calibrate(rows)
-    scatters = Scatters(rows, fit)
     fitted_s = [fit.predicted_s(row) for row in rows]
     measured_s = [row.measurement.seconds for row in rows]
     held_out_s = [scatters.held_out_s[index] for index in range(len(rows))]
@@ -149,15 +176,53 @@ def main() -> int:
         f"{scatter(held_out_s, measured_s):.3f} with the model left out"
     )
     if not arguments.dry_run:
-        names = ", ".join(file.name for file in arguments.measurements)
-        write_profiles(rows, fit, scatters, names)
-        write_shared(fit, scatters, names)
+        names = ", ".join(file.name for file in files)
+        if arguments.profiles:
+            write_profiles(rows, fit, scatters, names, arguments.profiles)
+        else:
+            write_profiles(rows, fit, scatters, names, [catalogue_folder("device_profiles")])
+            write_shared(fit, scatters, names)
     return 0
 
 
-def write_profiles(rows: Sequence[Row], fit: Fit, scatters: Scatters, names: str) -> None:
-    """Replace the calibration of every chip and server that has rows."""
+def catalogue_with(folders: Sequence[Path]) -> Catalogue:
+    """The shipped profiles and those of these folders.
+
+    Raises:
+        EdgesimError: if one is no folder.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise EdgesimError(f"--profiles: {folder} is not a folder")
+    return Catalogue(folders)
+
+
+def read_files(files: Sequence[Path]) -> list[Measurement]:
+    """All rows of some files.
+
+    Raises:
+        EdgesimError: if one is missing or not in order, or there is no row in any.
+    """
+    missing = [file for file in files if file in DEFAULT_FILES and not file.exists()]
+    if missing:
+        raise EdgesimError(
+            f"{missing[0]} is missing: the published rows that the profiles were fitted to are not "
+            "part of this repository; name files with --measurements (docs/fidelity.md has the format)"
+        )
+    rows = read_measurements(files)
+    if not rows:
+        raise EdgesimError(f"no measurement in {', '.join(map(str, files))}")
+    return rows
+
+
+def write_profiles(
+    rows: Sequence[Row], fit: Fit, scatters: Scatters, names: str, folders: Sequence[Path]
+) -> None:
+    """Replace the calibration of every chip and server in these folders that has rows."""
     for chip in {row.setting.chip.name: row.setting.chip for row in rows}.values():
+        file = next((f for d in folders if (f := d / f"{chip.name}.yaml").exists()), None)
+        if file is None:
+            continue
         own = [row for row in rows if row.setting.chip.name == chip.name]
         kinds = {row.setting.processor.kind for row in own}
         lines = [
@@ -173,7 +238,6 @@ def write_profiles(rows: Sequence[Row], fit: Fit, scatters: Scatters, names: str
             lines.append(f"  {unit}:")
             processor = alike[0]
             lines += _runtimes(chip, processor, fit, scatters, indent="    ")
-        file = catalogue_folder("device_profiles") / f"{chip.name}.yaml"
         kept = file.read_text(encoding="utf-8").split(_MARK)[0].rstrip("\n")
         file.write_text(kept + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
@@ -189,14 +253,19 @@ def _runtimes(
     group = family(chip, processor)
     kind = processor.kind
     peaks = processor.macs_per_cycle.by_precision()
-    for runtime in RUNTIMES[group]:
+    runtimes = list(RUNTIMES[group])
+    if isinstance(chip, ServerProfile):  # frameworks differ more there than machines do
+        unit = calibration_unit(processor)
+        runtimes.sort(key=lambda runtime: not scatters.measured(chip.name, unit, runtime))
+    for runtime in runtimes:
         precisions = [p for p in _precisions(group, runtime) if p in peaks]
         if precisions:
             lines.append(f"{indent}{runtime}:")
         for precision in precisions:
             efficiency = fit.efficiency(chip.name, group, kind, runtime, precision)
-            sigma = scatters.sigma(chip.name, kind, runtime)
-            rows = scatters.count(chip.name, calibration_unit(processor), runtime, precision)
+            unit = calibration_unit(processor)
+            sigma = scatters.sigma(chip.name, unit, runtime)
+            rows = scatters.count(chip.name, unit, runtime, precision)
             lines.append(f"{indent}  {precision}: {_flow(efficiency, sigma, rows)}")
     return lines
 
@@ -216,7 +285,7 @@ def write_shared(fit: Fit, scatters: Scatters, names: str) -> None:
             lines.append(f"    {runtime}:")
             for precision in _precisions(group, runtime):
                 efficiency = fit.efficiency("", group, kind, runtime, precision)
-                sigma = scatters.family_sigma(kind, runtime)
+                sigma = scatters.sigma("", unit_of(group, kind), runtime)
                 lines.append(f"      {precision}: {_flow(efficiency, sigma, 0)}")
     SHARED_FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from calibrate import DEFAULT_FILES
+from calibrate import DEFAULT_FILES, catalogue_with, read_files
 
 from edgesim.core.errors import EdgesimError
 from edgesim.hardware.calibration import (
@@ -45,7 +45,6 @@ from edgesim.hardware.measurements import (
     Measurement,
     Setting,
     UnknownMeasurementError,
-    read_measurements,
     setting,
 )
 from edgesim.hardware.profiles import Catalogue, processor_specs
@@ -271,14 +270,11 @@ def main() -> int:
     parser.add_argument("--training", action="store_true", help="check training steps instead")
     arguments = parser.parse_args()
     try:
-        for folder in arguments.profiles:
-            if not folder.is_dir():
-                raise EdgesimError(f"--profiles: {folder} is not a folder")
-        catalogue = Catalogue(arguments.profiles)
+        catalogue = catalogue_with(arguments.profiles)
         if arguments.training:
             print_training(catalogue)
             return 0
-        measurements = read_measurements(arguments.measurements)
+        measurements = read_files(arguments.measurements)
         if arguments.leave_one_model_out or arguments.leave_one_chip_out:
             leave_out = leave_one_model_out if arguments.leave_one_model_out else leave_one_chip_out
             rows, unknown = compare_held_out(measurements, catalogue, leave_out)

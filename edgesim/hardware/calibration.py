@@ -109,6 +109,7 @@ SPREAD: Final[Mapping[str, float]] = MappingProxyType(
     {
         "term": 0.7,
         "family term": 0.4,
+        "half term": 0.25,
         "chip": 1.0,
         "chip term": 0.2,
         "gpu chip term": 0.35,
@@ -122,7 +123,7 @@ SPREAD: Final[Mapping[str, float]] = MappingProxyType(
         "runtime chip": 0.25,
         "runtime int8": 0.3,
         "threads": 0.3,
-        "threads chip": 0.2,
+        "threads chip": 0.12,
     }
 )
 """Standard deviation of each kind of effect, in ln(time): how far it may stray without evidence.
@@ -381,11 +382,8 @@ def _effects(
     term: str, chip: str, group: str, kind: str, runtime: str, precision: str
 ) -> list[Effect]:
     """What bears on the time of a term, but for threads."""
-    # Half and single precision are alike where peak and bytes are in proportion, but for the
-    # instructions at hand: a family of its own.
     unit = unit_of(group, kind)
     alike = group.replace("_in_order", "")
-    built = f"{alike} fp16" if kind == "cpu" and precision == "fp16" else alike
     device = _prior_name(group, kind)
     of_chip = "chip term" if kind == "cpu" else "gpu chip term"
     effects: list[Effect] = [
@@ -396,7 +394,9 @@ def _effects(
     if unit == "cpu_in_order":
         effects.append(("in order",))
     if kind == "cpu":
-        effects.append(("family term", built, term))
+        effects.append(("family term", alike, term))
+        if precision == "fp16":
+            effects.append(("half term", alike, term))
     if precision == "int8" and kind == "cpu":
         effects += [
             ("int8 term", kind, term),

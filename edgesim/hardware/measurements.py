@@ -75,6 +75,7 @@ class Measurement:
         network: the model, as the file calls it, without a suffix for its precision.
         seconds: measured (an average where the file has one), for the whole batch.
         batch: inputs at once.
+        phone: of which it is the chip, where the file says.
     """
 
     file: str
@@ -88,6 +89,7 @@ class Measurement:
     network: str
     seconds: float
     batch: int = 1
+    phone: str = ""
 
     @property
     def label(self) -> str:
@@ -118,7 +120,7 @@ def read_measurements(files: Sequence[Path]) -> list[Measurement]:
     first: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
         key = (row.soc, row.runtime, row.processor, row.threads, row.cores, row.precision)
-        before = first.setdefault((*key, row.network, row.batch), row)
+        before = first.setdefault((*key, row.network, row.batch, row.phone), row)
         if before is not row:
             where = f"{before.file}:{before.line}" if before.file != row.file else before.line
             problems.append(
@@ -254,6 +256,7 @@ class _Row:
             network,
             measured_ms * 1e-3,
             batch,
+            self.cells["phone"],
         )
 
     def _text(self, key: str) -> str:
@@ -269,7 +272,7 @@ class _Row:
 
     def _whole(self, key: str, least: int, most: int) -> int:
         try:
-            value = int(self.cells[key])
+            value = int(_plain(self.cells[key]))
         except ValueError:
             self._wrong(key, f"must be a whole number; found {self.cells[key]!r}")
             return least
@@ -279,7 +282,7 @@ class _Row:
 
     def _milliseconds(self, key: str) -> float:
         try:
-            value = float(self.cells[key])
+            value = float(_plain(self.cells[key]))
         except ValueError:
             self._wrong(key, f"must be milliseconds as a plain number; found {self.cells[key]!r}")
             return _SHORTEST_MS
@@ -294,6 +297,13 @@ class _Row:
 
     def _wrong(self, key: str, message: str) -> None:
         self.problems.append(Problem(self.file, self.line, key, message))
+
+
+def _plain(text: str) -> str:
+    """The text of a number, if it is one in any spreadsheet and not in Python alone."""
+    if not text.isascii() or "_" in text:
+        raise ValueError
+    return text
 
 
 @dataclass(frozen=True, slots=True)

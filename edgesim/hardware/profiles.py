@@ -486,7 +486,7 @@ class Catalogue:
         return {name: sha256(files[name].read_bytes()).hexdigest() for name in sorted(every)}
 
     def runtimes(self, name: str) -> list[str]:
-        """The software known to some processor of the phone called ``name``.
+        """The software that can run float models on the CPU of the phone called ``name``.
 
         Raises:
             ConfigError: as :meth:`phone`.
@@ -496,10 +496,7 @@ class Catalogue:
         assert isinstance(phone, PhoneProfile)
         soc = self.profile(phone.soc)
         assert isinstance(soc, SocProfile)
-        known: dict[str, None] = {}
-        for processor in soc.processors.values():
-            known |= dict.fromkeys(_runtimes(soc, processor))
-        return list(known)
+        return _known_runtimes(soc)
 
     def phone(self, name: str, runtime: str | None = None) -> PhoneSpec:
         """The phone called ``name`` in SI units.
@@ -510,7 +507,8 @@ class Catalogue:
                 the first of a processor's calibration otherwise.
 
         Raises:
-            ConfigError: as :meth:`profile`, and if it is not a phone or its chip is missing.
+            ConfigError: as :meth:`profile`, if it is not a phone or its chip is missing, or if the
+                runtime is not known there.
         """
         document, profile = self._load(name)
         if not isinstance(profile, PhoneProfile):
@@ -523,6 +521,10 @@ class Catalogue:
         soc = self._load(profile.soc)[1]
         assert isinstance(soc, SocProfile)
         processors = processor_specs(soc, runtime)
+        if runtime is not None and runtime not in _known_runtimes(soc):
+            hint = did_you_mean(runtime, _known_runtimes(soc))
+            message = f"nothing is known of {runtime!r} on its CPU; {hint}"
+            raise ConfigError([Problem(name, None, "runtime", message)])
         wifi = profile.wifi
         return PhoneSpec(
             profile=profile.name,
@@ -690,6 +692,16 @@ def processor_specs(
             latency_s=_latencies_s(processor.latency_ms),
         )
     return MappingProxyType(specs)
+
+
+def _known_runtimes(soc: SocProfile) -> list[str]:
+    """The software that runs float models on the CPU."""
+    known: dict[str, None] = {}
+    for processor in soc.processors.values():
+        if processor.kind == "cpu":
+            runtimes = _runtimes(soc, processor)
+            known |= dict.fromkeys(name for name in runtimes if "fp32" in runtimes[name])
+    return list(known)
 
 
 def calibration_unit(processor: ProcessorProfile) -> str:

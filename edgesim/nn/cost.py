@@ -276,6 +276,14 @@ written; each running average is read and written besides."""
 _OPTIMISER_STATE: Final[Mapping[str, int]] = {"sgd": 0, "momentum": 1, "adam": 2}
 
 
+def _check_step(batch: int, optimiser: str) -> None:
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1; found {batch}")
+    if optimiser not in _OPTIMISER_STATE:
+        known = ", ".join(_OPTIMISER_STATE)
+        raise ValueError(f"unknown optimiser {optimiser!r}; one of {known}")
+
+
 def training_work(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") -> Work:
     """The work of one training step in fp32: forward, backward, update.
 
@@ -291,9 +299,11 @@ def training_work(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") ->
         model: what is trained.
         batch: samples per step.
         optimiser: which state is kept per parameter.
+
+    Raises:
+        ValueError: for a batch below 1 or an unknown optimiser.
     """
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1; found {batch}")
+    _check_step(batch, optimiser)
     total = np.zeros(len(TERMS))
     width = BYTES_PER_VALUE["fp32"]
     is_first = True
@@ -430,7 +440,12 @@ def inference_s(
         level: index into the processor's levels; the top one by default.
         threads: on a CPU, as many as it has cores by default.
         batch: inputs at once.
+
+    Raises:
+        ValueError: for a precision that does not exist, or less than one input or thread.
     """
+    if precision not in BYTES_PER_VALUE:
+        raise ValueError(f"unknown precision {precision!r}; one of {', '.join(BYTES_PER_VALUE)}")
     if not is_supported(model, processor):
         return None
     threads = processor.cores if threads is None else threads
@@ -454,12 +469,13 @@ def inference_energy_j(
     *,
     level: int = -1,
     threads: int | None = None,
+    batch: int = 1,
 ) -> float | None:
     """Joules of one inference above the processor's idle power; ``None`` if it cannot run there.
 
     A processor of several slots is charged for one of them. Arguments as for :func:`inference_s`.
     """
-    seconds = inference_s(model, processor, precision, level=level, threads=threads)
+    seconds = inference_s(model, processor, precision, level=level, threads=threads, batch=batch)
     if seconds is None:
         return None
     return power_w(processor, level, threads) * seconds
@@ -528,6 +544,7 @@ def training_bytes(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") -
 
     Every layer's output is kept for the backward pass (no recomputation), for each sample.
     """
+    _check_step(batch, optimiser)
     width = BYTES_PER_VALUE["fp32"]
     kept = sum(layer.outputs for layer in model.layers)
     copies = 2 + _OPTIMISER_STATE[optimiser]
@@ -546,11 +563,18 @@ def load_s(model: ModelCost, processor: ProcessorSpec, precision: str, storage_b
         processor: for which.
         precision: in which.
         storage_bps: sequential read rate of the storage, bytes per second.
+
+    Raises:
+        ValueError: for a rate that is not above zero.
     """
+    if not storage_bps > 0:
+        raise ValueError(f"storage_bps must be above 0; found {storage_bps}")
     weights = model.weight_bytes(precision)
     layout = np.zeros(len(TERMS))
     layout[_WEIGHTS] = 2 * weights
     layout[_DISPATCH] = _work(model, precision)[_DISPATCH]
+    if precision not in processor.efficiency:  # known by measured latencies alone
+        return weights / storage_bps
     return weights / storage_bps + _total(layout, processor, precision, -1, 1)
 
 
@@ -591,6 +615,11 @@ class CostTable:
                     targets.append((processor.name, precision, level))
                     per_unit.append(_seconds_per_unit(processor, precision, level, processor.cores))
                     watts.append(power_w(processor, level))
+            measured_only = {p for _, p in processor.latency_s} - processor.efficiency.keys()
+            for precision in sorted(measured_only):  # known at the top level alone
+                targets.append((processor.name, precision, len(processor.levels) - 1))
+                per_unit.append(np.full(len(TERMS), np.nan))
+                watts.append(power_w(processor))
         self.targets = tuple(targets)
         by_term = np.array(per_unit).reshape(len(targets), len(TERMS)).T
         self._power_w = np.array(watts)

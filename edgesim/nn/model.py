@@ -129,11 +129,18 @@ class Accuracy:
         value: a fraction in [0, 1].
         metric: what is measured, and on what: ``top-1 on ImageNet``.
         source: where the number comes from.
+
+    Raises:
+        ValueError: for a value that is no fraction.
     """
 
     value: float
     metric: str
     source: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"an accuracy is a fraction from 0 to 1; found {self.value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,9 @@ class ModelCost:
         source: where layers and sizes come from.
         macs: multiply-accumulate operations of one inference; the sum over the layers.
         parameters: number of weights; the sum over the layers.
+
+    Raises:
+        ValueError: for bytes below 0 or an accuracy that is none.
     """
 
     name: str
@@ -206,6 +216,16 @@ class ModelCost:
     parameters: int = field(init=False)
 
     def __post_init__(self) -> None:
+        for key in ("input_bytes", "output_bytes"):
+            value = getattr(self, key)
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{key} must be a whole number of at least 0; found {value}")
+        for precision, accuracy in self.accuracy.items():
+            if precision not in PRECISIONS or not isinstance(accuracy, Accuracy):
+                raise ValueError(
+                    f"accuracy must be Accuracy(value, metric, source) by precision, one of "
+                    f"{', '.join(PRECISIONS)}; found {precision!r}: {accuracy!r}"
+                )
         object.__setattr__(self, "macs", sum(layer.macs for layer in self.layers))
         object.__setattr__(self, "parameters", sum(layer.parameters for layer in self.layers))
 

@@ -305,10 +305,13 @@ def _unreadable_model(name: object, own: Mapping[str, Path]) -> list[Problem]:
     if not isinstance(name, str) or name not in own:
         return []
     try:
-        read_model(own[name])
+        model = read_model(own[name])
     except ConfigError as error:
         return list(error.problems)
-    return []
+    if model.accuracy:
+        return []
+    message = "no precision is offered without its accuracy, so that no request could run; add it"
+    return [Problem(str(own[name]), None, "accuracy", message)]
 
 
 def _unknown_runtime(

@@ -77,10 +77,12 @@ def test_a_row_of_tensorflow_lites_file_is_read(write: Write) -> None:
         Measurement(
             *(str(file), 2, "sdm845", "tflite", "cpu", 4, "all", "fp32", "mobilenet_v1"),
             seconds=pytest.approx(0.0239),
+            phone="pixel_3",
         ),
         Measurement(
             *(str(file), 3, "sm8150", "tflite", "gpu", 1, "all", "fp16", "resnet_50"),
             seconds=pytest.approx(0.007),
+            phone="p4",
         ),
     ]
 
@@ -312,7 +314,7 @@ def test_a_row_with_columns_too_many_or_too_few_is_refused(
 
 
 def test_the_same_measurement_twice_is_refused_and_told_where_the_first_is(write: Write) -> None:
-    again = TFLITE_ROW.replace("23.9", "30").replace("pixel_3", "other").replace("page", "book")
+    again = TFLITE_ROW.replace("23.9", "30").replace("page", "book")
     one, two = write(TFLITE, TFLITE_ROW, again), write(TFLITE, again, name="two.csv")
     label = "network: sdm845 cpu x 4 all tflite fp32 mobilenet_v1 is measured twice"
     assert problems(one) == [f"rows.csv:3: {label}, first on line 2; keep one of them"]
@@ -326,6 +328,7 @@ def test_the_same_measurement_twice_is_refused_and_told_where_the_first_is(write
     ("old", "new"),
     [
         ("sdm845", "sm8150"),
+        ("pixel_3", "galaxy_s9"),  # one chip in two phones
         ("cpu", "gpu"),
         (",4,", ",3,"),
         ("fp32", "fp16"),

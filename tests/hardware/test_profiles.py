@@ -623,3 +623,21 @@ def test_a_phone_without_its_chip_is_refused(folder: Path, chip: str) -> None:
 def test_a_broken_neighbour_does_not_spoil_a_good_profile(folder: Path) -> None:
     (folder / "notes.yaml").write_text("a: [1\n")
     assert Catalogue([folder]).profile("my_server").name == "my_server"
+
+
+def test_an_unknown_runtime_of_a_phone_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="nothing is known of 'nccn' on its CPU; did you mean 'ncnn'"
+    ):
+        Catalogue().phone("mi_8_pro", "nccn")
+
+
+def test_what_was_not_measured_is_less_certain() -> None:
+    soc = Catalogue().chip("snapdragon_845")
+    assert isinstance(soc, SocProfile)
+    assert soc.calibration is not None
+    measured = soc.calibration.cpu["tflite"]["fp32"]
+    assert measured.rows > 0
+    assert soc.calibration.cpu_in_order["tflite"]["fp32"].rows == 0
+    assert soc.calibration.cpu_in_order["tflite"]["fp32"].sigma > 1.2 * measured.sigma
+    assert soc.calibration.cpu["ncnn"]["fp32"].sigma > measured.sigma

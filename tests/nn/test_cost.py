@@ -1,5 +1,6 @@
 """The cost model against hand calculation; processors and models here are made up."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from math import inf, isnan
@@ -655,3 +656,37 @@ def test_loading_is_reading_laying_out_and_launching_once() -> None:
     assert load_s(mine, CPU, "fp16", 500e6) == pytest.approx(by_hand)
     on_gpu = size / 500e6 + 2 * size / (10e9 * 0.5) + 2 * 20e-6
     assert load_s(mine, GPU, "fp16", 500e6) == pytest.approx(on_gpu)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: inference_s(model(conv()), CPU, "float32"),
+        lambda: inference_s(model(conv()), CPU, "fp32", batch=0),
+        lambda: training_work(model(conv()), 0),
+        lambda: training_work(model(conv()), 1, "lion"),
+        lambda: training_bytes(model(conv()), -8),
+        lambda: load_s(model(conv()), CPU, "fp32", 0.0),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_not_computed(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"must be|unknown"):
+        make()
+
+
+def test_a_processor_known_by_measured_latencies_alone_has_targets() -> None:
+    mine = model(conv())
+    spec = replace(CPU, efficiency={}, latency_s={(mine.name, "int8"): 0.05})
+    table = CostTable([spec])
+    assert table.targets == (("cpu", "int8", len(CPU.levels) - 1),)
+    assert table.seconds(mine).tolist() == [0.05]
+    other = replace(mine, name="another")
+    assert isnan(table.seconds(other)[0])
+
+
+def test_a_batch_costs_joules_in_proportion_to_its_seconds() -> None:
+    mine = model(conv())
+    one, many = (inference_energy_j(mine, CPU, "fp32", batch=batch) for batch in (1, 16))
+    assert one is not None
+    assert many is not None
+    assert one < many < 16 * one  # weights are read, and kernels launched, once

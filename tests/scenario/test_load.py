@@ -815,3 +815,69 @@ def test_a_controller_chosen_for_nothing_there_is_is_refused(
         load_scenario(tmp_path / "world.yaml", (), {key: "cloud"})
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"command line: {key}: {message}")
+
+
+# --- models of one's own -------------------------------------------------------------------------
+
+MODEL = """kind: model
+name: my_net
+input: 8 values
+input_bytes: 8
+output_bytes: 4
+accuracy:
+  fp32: {value: 0.9, metric: mine, source: my own run}
+source: my own design
+layers:
+  - {name: head, kind: dense, macs: 80, parameters: 90, inputs: 8, outputs: 10}
+"""
+
+
+def _with_own_model(folder: Path, table: str, runtime: str = "") -> Path:
+    (folder / "models").mkdir()
+    (folder / "models" / "my_net.yaml").write_text(table)
+    file = folder / "mine.yaml"
+    file.write_text(
+        "name: mine\nseed: 1\nduration_s: 5\n"
+        f"phones:\n  p: {{profile: mi_8_pro{runtime}}}\n"
+        "jobs:\n  j: {kind: inference, model: my_net, arrivals: {kind: periodic, period_ms: 1000}}\n"
+        "controllers: {offloading: edge_cpu}\n"
+    )
+    return file
+
+
+def test_a_layer_table_beside_the_scenario_is_a_model(tmp_path: Path) -> None:
+    loaded = load_scenario(_with_own_model(tmp_path, MODEL))
+    assert loaded.models["my_net"].macs == 80
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (MODEL.replace("macs: 80", "macs: -80"), "my_net.yaml:10: layers[0].macs"),
+        (
+            MODEL.replace("accuracy:\n", "").replace(
+                "  fp32: {value: 0.9, metric: mine, source: my own run}\n", ""
+            ),
+            "my_net.yaml: accuracy: no precision is offered",
+        ),
+    ],
+    ids=["negative", "no accuracy"],
+)
+def test_what_is_wrong_in_it_is_told_with_its_place(tmp_path: Path, table: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(_with_own_model(tmp_path, table))
+    assert said in str(caught.value)
+
+
+def test_phones_may_run_other_software(tmp_path: Path) -> None:
+    loaded = load_scenario(_with_own_model(tmp_path, MODEL, ", runtime: ncnn"))
+    spec = loaded.catalogue.phone("mi_8_pro", loaded.scenario.phones["p"].runtime)
+    assert spec.processors["cpu_big"].efficiency["fp32"].runtime == "ncnn"
+
+
+@pytest.mark.parametrize("runtime", ["nccn", "ncnn_vulkan"])
+def test_software_that_cannot_run_a_float_model_there_is_refused(
+    tmp_path: Path, runtime: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"mine.yaml:5: phones.p.runtime: .*did you mean 'ncnn'"):
+        load_scenario(_with_own_model(tmp_path, MODEL, f", runtime: {runtime}"))

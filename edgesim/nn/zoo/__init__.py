@@ -17,8 +17,10 @@ from typing import Final
 
 from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.nn.model import Layer, ModelCost
+from edgesim.nn.zoo.detectors import blazeface_layers
 from edgesim.nn.zoo.entries import ENTRIES, ZooEntry
 from edgesim.nn.zoo.mobilenets import mobilenet_v3_large_layers, proxylessnas_layers
+from edgesim.nn.zoo.shufflenets import shufflenet_v1_layers
 
 __all__ = ["ALIASES", "ZOO", "UnknownModelError", "Zoo", "find_model", "measured_model"]
 
@@ -102,6 +104,8 @@ Only where the network is the same: ``resnet_v1_50`` has its stride elsewhere, a
 _AS_MEASURED: Final[Mapping[str, Callable[[], list[Layer]]]] = MappingProxyType(
     {
         "mobilenet_v3": lambda: mobilenet_v3_large_layers(as_in_ncnn=True),
+        "blazeface": lambda: blazeface_layers(as_in_ncnn=True),
+        "shufflenet": lambda: shufflenet_v1_layers(as_in_ncnn=True),
         "proxylessnasnet": lambda: proxylessnas_layers(as_in_ncnn=True),
     }
 )
@@ -125,9 +129,11 @@ def find_model(name: str) -> ModelCost:
 def measured_model(network: str) -> ModelCost:
     """The model that a list of measurements calls ``network``, with the layers that were measured.
 
-    It is :func:`find_model`'s but for two networks of ncnn's benchmark, whose dimensions are not
+    It is :func:`find_model`'s but for four networks of ncnn's benchmark, whose dimensions are not
     the published ones: ``mobilenet_v3`` follows the paper's first version (13 % more
-    multiply-accumulates), and ``proxylessnasnet`` has a first block twice as wide (5 % more).
+    multiply-accumulates), ``proxylessnasnet`` has a first block twice as wide (5 % more),
+    ``shufflenet`` has narrower first units (7 % less), and ``blazeface`` ends before the heads (5 %
+    less).
 
     Raises:
         UnknownModelError: if there is none.

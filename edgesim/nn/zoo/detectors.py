@@ -169,7 +169,7 @@ def squeezenet_ssd_layers() -> list[Layer]:
     return net.layers
 
 
-def blazeface_layers() -> list[Layer]:
+def blazeface_layers(*, as_in_ncnn: bool = False) -> list[Layer]:
     """Bazarevsky et al., 2019 (arXiv 1907.05047), front camera, 128 x 128, single BlazeBlocks.
 
     As MediaPipe released it: 16 single blocks and two feature maps with 2 and 6 anchors.
@@ -195,6 +195,8 @@ def blazeface_layers() -> list[Layer]:
         (96, 1),
         (96, 1),
     ):
+        if as_in_ncnn and stride == 2:
+            net.shuffle(x)  # padded by itself
         y = net.depthwise(x, 3, stride, padding="same", activation="none")
         y = net.conv(y, channels, activation="none")
         if stride == 2:
@@ -203,7 +205,7 @@ def blazeface_layers() -> list[Layer]:
         if channels > x.channels:
             x = net.shuffle(x)._replace(channels=channels)
         x = net.add(x, y, activation="relu")
-    for feature, anchors in ((maps[-1], 2), (x, 6)):
+    for feature, anchors in () if as_in_ncnn else ((maps[-1], 2), (x, 6)):
         net.conv(feature, anchors, activation="none")
         net.conv(feature, 16 * anchors, activation="none")
     return net.layers

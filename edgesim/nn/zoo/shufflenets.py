@@ -8,11 +8,14 @@ from edgesim.nn.model import Layer
 __all__ = ["shufflenet_v1_layers", "shufflenet_v2_layers"]
 
 
-def shufflenet_v1_layers() -> list[Layer]:
+def shufflenet_v1_layers(*, as_in_ncnn: bool = False) -> list[Layer]:
     """Zhang et al., CVPR 2018 (arXiv 1707.01083), table 1; width 1.0, three groups, 224 x 224.
 
-    As in ncnn's ``benchmark/shufflenet.param``: no softmax, and the bottleneck of the first unit
-    is a quarter of what that unit adds.
+    The bottleneck of the very first unit is a quarter of what that unit adds.
+
+    Args:
+        as_in_ncnn: the dimensions of ncnn's ``benchmark/shufflenet.param`` instead, where that is
+            so in the first unit of every stage (7 % fewer multiply-accumulates).
     """
     groups = 3
     net = Net()
@@ -25,7 +28,8 @@ def shufflenet_v1_layers() -> list[Layer]:
             if x.channels == 24:  # too few channels to divide them into groups
                 y = net.conv(x, added // 4)
             else:
-                y = net.shuffle(net.conv(x, channels // 4, groups=groups))
+                narrow = (added if as_in_ncnn else channels) // 4
+                y = net.shuffle(net.conv(x, narrow, groups=groups))
             y = net.depthwise(y, 3, 2 if first else 1, activation="none")
             y = net.conv(y, added, groups=groups, activation="none")
             if first:

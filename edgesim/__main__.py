@@ -1,0 +1,5 @@
+"""``python -m edgesim``: the command line."""
+
+from edgesim.cli.main import main
+
+main()
