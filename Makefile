@@ -26,6 +26,7 @@ check: $(READY)  ## style, types, imports
 	$(BIN)/lint-imports
 
 bench: fast  ## every benchmark, in pure Python and compiled
+	$(BIN)/python benchmarks/cost.py
 	-$(BIN)/python benchmarks/kernel.py
 	PYTHONPATH=$(FAST) $(BIN)/python benchmarks/kernel.py
 

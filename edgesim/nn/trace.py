@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -328,7 +329,7 @@ def _traced(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        with _quiet("torch._subclasses.fake_tensor"), FakeTensorMode(allow_non_fake_inputs=True):
             return _run(module, arguments, _without_values, count_as)
     except _PassError as error:
         if any(tensor.is_meta for tensor in (*arguments.values(), *module.parameters())):
@@ -337,6 +338,17 @@ def _traced(
         return _run(module, arguments, _with_values, count_as)
     except _PassError as error:
         raise EdgesimError(error.args[0]) from error.__cause__
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a logger still: torch logs a traceback of what is told to the user in a sentence."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 class _PassError(Exception):

@@ -845,3 +845,14 @@ def test_the_mistakes_of_the_page_are_told_as_it_says(tmp_path: Path) -> None:
     (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     for said, line in zip(str(caught.value).splitlines(), shown.splitlines(), strict=True):
         assert said.removeprefix(f"{tmp_path}/").startswith(line.removesuffix("..."))
+
+
+def test_an_error_is_a_sentence_and_nothing_is_logged_beside_it() -> None:
+    code = (
+        "import torch\nfrom edgesim.nn import from_module\n"
+        "try:\n    from_module(torch.nn.Linear(3, 4), torch.zeros(1, 5))\n"
+        "except Exception as error:\n    print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "EdgesimError"
+    assert done.stderr == ""
