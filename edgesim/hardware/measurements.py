@@ -33,7 +33,14 @@ from edgesim.nn.cost import (
 from edgesim.nn.model import PRECISIONS, ModelCost
 from edgesim.nn.zoo import UnknownModelError, measured_model
 
-__all__ = ["Measurement", "Setting", "UnknownMeasurementError", "read_measurements", "setting"]
+__all__ = [
+    "Measurement",
+    "Setting",
+    "UnknownMeasurementError",
+    "read_measurements",
+    "resolve",
+    "setting",
+]
 
 _NCNN: Final = ("soc", "threads", "powersave", "gpu_device", "network", "min_ms", "avg_ms")
 _TFLITE: Final = (
