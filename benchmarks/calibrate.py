@@ -8,7 +8,8 @@ transcribed) and ``benchmarks/measurements.csv``, or to ``--measurements``, and 
 ``--add``. It writes, with four significant digits, the block ``calibration`` at the end of every
 shipped chip and server with rows of its own, and ``edgesim/hardware/efficiency.yaml`` with what is
 shared by all processors of a family, which the others and users' own chips take. With ``--profiles``
-it writes those of the chips in these folders instead, and nothing that ships.
+it writes those of the chips in these folders instead, and nothing that ships. What ships is only ever
+written from the files it is documented with: other files without ``--profiles`` are fitted and reported.
 
 ``sigma`` is the robust scatter of ln(measured / predicted) by fits that saw no row of the model in
 question: a chip's own rows, weighed against ten rows' worth of all that were measured the same way.
@@ -175,13 +176,16 @@ def main() -> int:
         f"scatter of ln(measured / predicted): {scatter(fitted_s, measured_s):.3f} fitted, "
         f"{scatter(held_out_s, measured_s):.3f} with the model left out"
     )
-    if not arguments.dry_run:
-        names = ", ".join(file.name for file in files)
-        if arguments.profiles:
-            write_profiles(rows, fit, scatters, names, arguments.profiles)
-        else:
-            write_profiles(rows, fit, scatters, names, [catalogue_folder("device_profiles")])
-            write_shared(fit, scatters, names)
+    names = ", ".join(file.name for file in files)
+    if arguments.dry_run:
+        print("nothing written (--dry-run)")
+    elif arguments.profiles:
+        write_profiles(rows, fit, scatters, names, arguments.profiles)
+    elif tuple(files) == DEFAULT_FILES:
+        write_profiles(rows, fit, scatters, names, [catalogue_folder("device_profiles")])
+        write_shared(fit, scatters, names)
+    else:
+        print("nothing written: what ships is fitted to the default files alone; see --profiles")
     return 0
 
 

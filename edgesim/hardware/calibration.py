@@ -131,7 +131,8 @@ SPREAD: Final[Mapping[str, float]] = MappingProxyType(
 
 Only one of the models measured has grouped convolutions, AlexNet: what is odd about it on one chip
 must not become that chip's way with all others, so that chips may hardly differ there. Halving or
-doubling any other moves the median error of models left out by less than a point.
+doubling any other moved the median error of models left out by less than a point, when it was tried
+(before the last few changes to the effects).
 """
 
 _NOISE: Final = 0.08

@@ -319,7 +319,7 @@ class Setting:
 
     Attributes:
         model: what was run.
-        chip: the name of the profile.
+        chip: the profile of the chip or server.
         processor: the cores or the unit that it ran on, as one processor.
         precision: in which it was computed.
         runtime: by which software.

@@ -733,7 +733,7 @@ def family(profile: SocProfile | ServerProfile, processor: ProcessorProfile) -> 
 def shared_efficiencies() -> Mapping[str, Mapping[str, ByPrecision]]:
     """Efficiencies by family of processor, runtime and precision."""
     file = Path(__file__).with_name("efficiency.yaml")
-    return validate(read_document(file), _Shared).families if file.exists() else {}
+    return validate(read_document(file), _Shared).families
 
 
 class _Shared(Schema):

@@ -62,6 +62,15 @@ def test_a_chip_of_ones_own_is_fitted_and_nothing_that_ships_is_touched(tmp_path
     assert read_profile(tmp_path / "my_chip.yaml")[1] == fitted
 
 
+def test_other_files_never_overwrite_what_ships(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS.replace("my_chip", "sm8150"))
+    before = shipped_files()
+    done = run("--measurements", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stderr
+    assert "nothing written" in done.stdout
+    assert shipped_files() == before
+
+
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
     empty = tmp_path / "empty.csv"
     empty.write_text(ROWS.splitlines()[0] + "\n")
