@@ -35,16 +35,9 @@ from edgesim.hardware.calibration import (
     scatter,
     unit_of,
 )
+from edgesim.hardware.catalogue import Catalogue, calibration_unit, catalogue_folder, family
 from edgesim.hardware.measurements import Measurement, read_measurements
-from edgesim.hardware.profiles import (
-    Catalogue,
-    ProcessorProfile,
-    ServerProfile,
-    SocProfile,
-    calibration_unit,
-    catalogue_folder,
-    family,
-)
+from edgesim.hardware.profiles import ProcessorProfile, ServerProfile, SocProfile
 from edgesim.nn.cost import MAC_TERMS, Efficiency
 from edgesim.nn.model import PRECISIONS
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from edgesim.hardware.profiles import shipped
+from edgesim.hardware.catalogue import shipped
 from edgesim.nn.cost import CostTable, inference_energy_j, inference_s
 from edgesim.nn.zoo import ZOO
 

@@ -41,13 +41,13 @@ from edgesim.hardware.calibration import (
     leave_one_model_out,
     prepare,
 )
+from edgesim.hardware.catalogue import Catalogue, processor_specs
 from edgesim.hardware.measurements import (
     Measurement,
     Setting,
     UnknownMeasurementError,
     setting,
 )
-from edgesim.hardware.profiles import Catalogue, processor_specs
 from edgesim.nn.cost import Optimiser, training_s
 from edgesim.nn.zoo import ZOO
 

@@ -15,7 +15,8 @@ from rich.table import Table
 from edgesim.controllers.registry import CONTROLLERS
 from edgesim.core.documents import read_document
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
-from edgesim.hardware.profiles import Profile, profile_schema, read_profile, shipped
+from edgesim.hardware.catalogue import shipped
+from edgesim.hardware.profiles import Profile, profile_schema, read_profile
 from edgesim.nn.model import LAYER_KINDS, ModelCost
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO

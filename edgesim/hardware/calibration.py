@@ -21,18 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.core.errors import EdgesimError
+from edgesim.hardware.catalogue import Catalogue, processor_specs
 from edgesim.hardware.measurements import (
     Measurement,
     Setting,
     UnknownMeasurementError,
     setting,
 )
-from edgesim.hardware.profiles import (
-    Catalogue,
-    ServerProfile,
-    SocProfile,
-    processor_specs,
-)
+from edgesim.hardware.profiles import ServerProfile, SocProfile
 from edgesim.nn.cost import MAC_TERMS, TERMS, Efficiency, ProcessorSpec
 
 __all__ = [

@@ -18,7 +18,7 @@ from edgesim.core.power import NOBODY
 from edgesim.core.signals import ConstantBank, SignalBank
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.phone import Phone
-from edgesim.hardware.profiles import PhoneSpec
+from edgesim.hardware.specs import PhoneSpec
 from edgesim.network.wifi import AccessPoint
 
 __all__ = ["Fleet", "PhoneGroup"]

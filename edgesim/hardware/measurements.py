@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
-from edgesim.hardware.profiles import Catalogue, ServerProfile, SocProfile, processor_specs
+from edgesim.hardware.catalogue import Catalogue, processor_specs
+from edgesim.hardware.profiles import ServerProfile, SocProfile
 from edgesim.nn.cost import (
     ProcessorSpec,
     core_set,

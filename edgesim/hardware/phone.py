@@ -12,7 +12,7 @@ from edgesim.core.signals import Signal
 from edgesim.hardware.battery import OVERDRAFT_J, Battery
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.processor import Processor
-from edgesim.hardware.profiles import PhoneSpec
+from edgesim.hardware.specs import PhoneSpec
 from edgesim.network.wifi import AccessPoint, WifiRadio
 
 __all__ = ["Activity", "Phone"]

@@ -1,18 +1,14 @@
-"""Profiles: phones, systems on chip and servers as published numbers, each with its source.
+"""Profiles: phones, chips, battery cells and servers as published numbers, each with its source.
 
 A profile is a YAML file. Every number in it is a ``{value, source}``; a file with a number that
-does not say where it comes from is refused. Units are in the keys; this module turns them into SI.
+does not say where it comes from is refused. Units are in the keys; :mod:`edgesim.hardware.catalogue`
+turns them into SI.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
+from collections.abc import Sequence
 from itertools import pairwise
-from math import nan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
@@ -26,21 +22,24 @@ from edgesim.core.documents import (
     read_document,
     validate,
 )
-from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
-from edgesim.core.units import mah_to_j, ms_to_s
-from edgesim.network.wifi import WifiPower
-from edgesim.nn.cost import MAC_TERMS, Efficiency, Level, ProcessorSpec
-from edgesim.nn.model import PRECISIONS
+from edgesim.core.errors import ConfigError, did_you_mean
+from edgesim.nn.cost import MAC_TERMS, Efficiency
+from edgesim.nn.model import PRECISIONS, LayerKind
 from edgesim.nn.zoo import ZOO
 
 __all__ = [
-    "Catalogue",
+    "AppProfile",
+    "Calibration",
+    "CellProfile",
     "PhoneProfile",
-    "PhoneSpec",
+    "ProcessorProfile",
+    "Profile",
+    "ServerProcessor",
     "ServerProfile",
-    "ServerSpec",
+    "SocProcessor",
     "SocProfile",
-    "catalogue_folder",
+    "profile_schema",
+    "read_profile",
 ]
 
 Name = Annotated[str, StringConstraints(pattern=PROFILE_NAME_PATTERN, max_length=64)]
@@ -106,10 +105,8 @@ class Frequencies(Quantities):
     ]
 
     @model_validator(mode="after")
-    def _increasing(self) -> Self:
-        for before, after in pairwise(self.values):
-            if after <= before:
-                raise ValueError(f"{after:g} MHz follows {before:g} MHz: levels must increase")
+    def _levels_increase(self) -> Self:
+        _check_increasing(self.values, " MHz", "levels")
         return self
 
 
@@ -119,6 +116,13 @@ class LevelWatts(Quantities):
     values: Annotated[
         list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1, max_length=99)
     ]
+
+
+class LayerKinds(Schema):
+    """Kinds of layers, and where that is written."""
+
+    values: Annotated[list[LayerKind], Field(min_length=1)]
+    source: Text
 
 
 class EfficiencyRow(Schema):
@@ -220,6 +224,10 @@ class ProcessorProfile(Schema):
     macs_per_cycle: MacsPerCycle = MacsPerCycle()
     frequency_mhz: Frequencies
     busy_power_w: LevelWatts
+    """Of a CPU with one core busy, what its cluster then draws included; of the whole of anything
+    else."""
+    unsupported_layers: LayerKinds | None = None
+    """Models with such layers cannot run here."""
     latency_ms: Latencies = []
     """Measured times that take the place of the cost model's."""
 
@@ -242,9 +250,18 @@ class SocProcessor(ProcessorProfile):
 
     idle_power_w: PhoneWatts
     """Watts while the phone is awake and this processor has nothing to do."""
+    cluster_power_w: PhoneWatts | None = None
+    """The part of ``busy_power_w`` that the cluster draws once, however many of its cores are busy."""
 
     @model_validator(mode="after")
     def _watts_of_a_phone(self) -> Self:
+        if self.cluster_power_w is not None:
+            if self.kind != "cpu":
+                raise ValueError("only a cpu is a cluster of cores and has a cluster_power_w")
+            if self.cluster_power_w.value > min(self.busy_power_w.values):
+                raise ValueError(
+                    "cluster_power_w is part of busy_power_w and cannot be above its lowest level"
+                )
         most = max(self.busy_power_w.values)
         if most > _MOST_PHONE_WATTS:
             raise ValueError(
@@ -257,6 +274,33 @@ class SocProcessor(ProcessorProfile):
 _MOST_PHONE_WATTS = 50
 
 
+class LoadCurve(Schema):
+    """Watts above idle at partial load, as measured."""
+
+    loads: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=100)]
+    """Shares of full load, increasing to 1."""
+    values: Annotated[
+        list[Annotated[float, Field(ge=0, le=2)]], Field(min_length=1, max_length=100)
+    ]
+    """Shares of ``busy_power_w`` of all cores; the last is 1."""
+    source: Text
+
+    @model_validator(mode="after")
+    def _to_the_full(self) -> Self:
+        if len(self.loads) != len(self.values):
+            raise ValueError(f"{len(self.loads)} loads but {len(self.values)} values")
+        _check_increasing(self.loads, "", "loads")
+        if self.loads[-1] != 1 or self.values[-1] != 1:
+            raise ValueError("the last of loads and of values must be 1, full load")
+        return self
+
+
+def _check_increasing(values: Sequence[float], unit: str, what: str) -> None:
+    for before, after in pairwise(values):
+        if after <= before:
+            raise ValueError(f"{after:g}{unit} follows {before:g}{unit}: {what} must increase")
+
+
 class ServerProcessor(ProcessorProfile):
     """One processor of a server."""
 
@@ -265,6 +309,8 @@ class ServerProcessor(ProcessorProfile):
     """Inferences served at once; the others wait in line."""
     memory_bandwidth_gbps: PositiveQuantity
     """Peak of its memory, gigabytes per second."""
+    load_curve: LoadCurve | None = None
+    """Default: busy watts grow in proportion to the slots in use."""
 
 
 class SocProfile(Schema):
@@ -287,11 +333,114 @@ class BatteryCapacity(Quantity):
     value: Annotated[float, Field(ge=50, le=1e6)]
 
 
+class CellCurve(Schema):
+    """Resting voltage by charge."""
+
+    charge: Annotated[
+        list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=200)
+    ]
+    """Shares of a full battery, increasing from 0 to 1."""
+    volts: Annotated[list[Annotated[float, Field(gt=0, le=10)]], Field(min_length=2)]
+    """Increasing, one per charge."""
+    source: Text
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(self.charge) != len(self.volts):
+            raise ValueError(f"{len(self.charge)} charges but {len(self.volts)} volts")
+        if self.charge[0] != 0 or self.charge[-1] != 1:
+            raise ValueError("charge must begin at 0 and end at 1")
+        _check_increasing(self.charge, "", "charge")
+        _check_increasing(self.volts, " V", "volts")
+        return self
+
+
+class ByTemperature(Schema):
+    """A factor by temperature, straight lines between; held beyond the first and last."""
+
+    celsius: Annotated[
+        list[Annotated[float, Field(ge=-60, le=150)]], Field(min_length=1, max_length=100)
+    ]
+    values: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1)]
+    source: Text
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(self.celsius) != len(self.values):
+            raise ValueError(f"{len(self.celsius)} temperatures but {len(self.values)} values")
+        _check_increasing(self.celsius, " C", "celsius")
+        return self
+
+
+class ChargingLimits(Schema):
+    """The most current, by temperature and by the voltage at the terminals."""
+
+    celsius: Annotated[
+        list[Annotated[float, Field(ge=-60, le=150)]], Field(min_length=2, max_length=50)
+    ]
+    """Edges of the bands, increasing; outside of them there is no charging."""
+    volts: Annotated[list[Annotated[float, Field(gt=0, le=10)]], Field(min_length=1, max_length=20)]
+    """Upper ends of the steps, increasing; the last is never exceeded."""
+    limits_c: list[list[Annotated[float, Field(ge=0, le=20)]]]
+    """A row per band, an entry per step of voltage: multiples of the current that fills the battery
+    in an hour."""
+    end_current_c: Annotated[float, Field(gt=0, le=1)]
+    """Charging is over when no more than this flows, in the same unit."""
+    source: Text
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _check_increasing(self.celsius, " C", "celsius")
+        _check_increasing(self.volts, " V", "volts")
+        bands, steps = len(self.celsius) - 1, len(self.volts)
+        if len(self.limits_c) != bands or any(len(row) != steps for row in self.limits_c):
+            raise ValueError(f"limits_c needs {bands} rows (bands of celsius) of {steps} entries")
+        return self
+
+
+class CellProfile(Schema):
+    """A kind of battery cell, whatever its size."""
+
+    kind: Literal["cell"]
+    name: Name
+    description: Text
+    open_circuit: CellCurve
+    resistance_factor: ByTemperature
+    """What cold makes of a battery's resistance."""
+    cutoff_v: PositiveQuantity
+    """A phone goes off below this voltage at the terminals; at rest, that is charge 0."""
+    charging: ChargingLimits
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        lowest, highest = self.open_circuit.volts[0], self.open_circuit.volts[-1]
+        if not lowest <= self.cutoff_v.value < highest:
+            raise ValueError(
+                f"cutoff_v must be within the curve, {lowest:g} to {highest:g} V; "
+                f"found {self.cutoff_v.value:g}"
+            )
+        return self
+
+
 class BatteryProfile(Schema):
     """A battery."""
 
     capacity_mah: BatteryCapacity
     nominal_voltage_v: PositiveQuantity
+    cell: Name | None = None
+    """A cell profile; its curve is scaled to the nominal voltage. Default: an ideal battery of that
+    voltage, without resistance, which cannot be charged."""
+    resistance_mohm: Quantity | None = None
+    """At 25 C, between the cell and the phone; goes with ``cell``."""
+    charger_w: PositiveQuantity | None = None
+    """The most that its charger gives, for the phone and the battery together; goes with ``cell``."""
+
+    @model_validator(mode="after")
+    def _goes_with_a_cell(self) -> Self:
+        given = {self.cell is None, self.resistance_mohm is None, self.charger_w is None}
+        if len(given) != 1:
+            raise ValueError("cell, resistance_mohm and charger_w are given together or not at all")
+        return self
 
 
 class BasePower(Schema):
@@ -342,8 +491,91 @@ class MemoryProfile(Schema):
 
     ram_gb: PositiveQuantity
     """Gigabytes of memory, system and all."""
+    system_gb: PositiveQuantity | None = None
+    """What the system and its resident services hold of it; default: nothing."""
     storage_read_mbps: PositiveQuantity
     """Megabytes per second of a long read from storage: what loading a model waits for."""
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.system_gb is not None and self.system_gb.value >= self.ram_gb.value:
+            raise ValueError("system_gb must be below ram_gb")
+        return self
+
+
+class ScreenProfile(Schema):
+    """A phone's screen."""
+
+    on_w: BusyPhoneWatts
+    """At the lowest brightness."""
+    full_w: PhoneWatts
+    """What the highest brightness adds."""
+
+
+class TripRow(Schema):
+    """What a vendor does when a sensor has got so hot."""
+
+    sensor: Literal["die", "skin"]
+    trip_c: Annotated[float, Field(ge=0, le=150)]
+    """It begins when the sensor reaches this,"""
+    clear_c: Annotated[float, Field(ge=0, le=150)]
+    """and ends when it has cooled to this."""
+    processor: str | None = None
+    max_mhz: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """The processor's clock is kept to the highest level within this."""
+    max_cores: Annotated[int, Field(ge=0, le=100)] | None = None
+    """So many of its cores stay plugged in; with none left, its work moves to another cluster."""
+    shutdown: bool = False
+    """The phone goes off, in place of limiting a processor."""
+    source: Text
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if self.clear_c >= self.trip_c:
+            raise ValueError(
+                f"clear_c must be below trip_c; found {self.clear_c:g} C and {self.trip_c:g} C"
+            )
+        limits = (self.max_mhz is not None) + (self.max_cores is not None)
+        if self.shutdown and (limits or self.processor is not None):
+            raise ValueError("shutdown stands alone; give limits in a row of their own")
+        if not self.shutdown and (limits != 1 or self.processor is None):
+            raise ValueError("give a processor and one of max_mhz and max_cores, or shutdown: true")
+        return self
+
+
+def _trips_in_order(rows: list[TripRow]) -> list[TripRow]:
+    last: dict[tuple[str, str | None, bool], TripRow] = {}
+    for row in rows:
+        key = (row.sensor, row.processor, row.max_mhz is None)
+        before = last.get(key)
+        if before is not None:
+            if row.trip_c <= before.trip_c:
+                raise ValueError(
+                    f"trips out of order: {row.trip_c:g} C follows {before.trip_c:g} C for "
+                    f"{row.processor or 'shutdown'}; list them from cool to hot"
+                )
+            limit, limit_before = _limit(row), _limit(before)
+            if limit >= limit_before:
+                raise ValueError(
+                    f"trips out of order: at {row.trip_c:g} C {row.processor} is limited to "
+                    f"{limit:g}, no less than the {limit_before:g} at {before.trip_c:g} C"
+                )
+        last[key] = row
+    return rows
+
+
+def _limit(row: TripRow) -> float:
+    return row.max_mhz if row.max_mhz is not None else float(row.max_cores or 0)
+
+
+class ThermalProfile(Schema):
+    """Two masses that warm up: the die with its package, and the rest up to the skin."""
+
+    die_j_per_k: PositiveQuantity
+    die_to_skin_k_per_w: PositiveQuantity
+    skin_j_per_k: PositiveQuantity
+    skin_to_ambient_k_per_w: PositiveQuantity
+    trips: Annotated[list[TripRow], AfterValidator(_trips_in_order)] = []
 
 
 class PhoneProfile(Schema):
@@ -356,7 +588,15 @@ class PhoneProfile(Schema):
     battery: BatteryProfile
     power: BasePower
     wifi: WifiProfile
+    screen: ScreenProfile | None = None
+    """Default: it has none, and cannot be used by anybody."""
     memory: MemoryProfile | None = None
+    """Default: any number of models fits, and none needs loading."""
+    thermal: ThermalProfile | None = None
+    """Default: it never warms up."""
+    power_scale: PositiveQuantity | None = None
+    """Multiplies every watt of the phone and its chip, the battery's capacity excepted; default 1.
+    Published watts of one chip disagree by up to two times."""
 
 
 class ServerProfile(Schema):
@@ -374,238 +614,27 @@ class ServerProfile(Schema):
     calibration: Calibration | None = None
 
 
-Profile = SocProfile | PhoneProfile | ServerProfile
+class ShareQuantity(Quantity):
+    """A share of a whole and where it comes from."""
+
+    value: Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneSpec:
-    """A phone in SI units, ready to be built; from :meth:`Catalogue.phone`.
+class AppProfile(Schema):
+    """What an app of the phone's owner uses while it runs."""
 
-    Attributes:
-        profile: the name of its profile.
-        capacity_j: a full battery.
-        suspend_w: base power with nothing active.
-        awake_w: base power with something active, the processors' idle power included.
-        wifi: its Wi-Fi.
-        processors: by name.
-        ram_bytes: memory, system and all; NaN if the profile does not say.
-        storage_bps: bytes per second read from storage; NaN if the profile does not say.
-    """
-
-    profile: str
-    capacity_j: float
-    suspend_w: float
-    awake_w: float
-    wifi: WifiPower
-    processors: Mapping[str, ProcessorSpec]
-    ram_bytes: float = nan
-    storage_bps: float = nan
-
-    @property
-    def peak_w(self) -> float:
-        """No state of the phone draws more than this."""
-        return (
-            max(self.suspend_w, self.awake_w)
-            + self.wifi.peak_w
-            + sum(processor.busy_power_w for processor in self.processors.values())
-        )
-
-    @property
-    def idle_w(self) -> float:
-        """What it draws when nothing is active and the radio sleeps."""
-        return self.suspend_w + self.wifi.idle_w
+    kind: Literal["app"]
+    name: Name
+    description: Text
+    cpu: ShareQuantity
+    """Share of the time of every core, at the top clock."""
+    memory: ShareQuantity
+    """Share of the memory's bandwidth."""
+    ram_mb: Quantity
+    """Megabytes that it holds while it runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSpec:
-    """A server in SI units; from :meth:`Catalogue.server`."""
-
-    profile: str
-    pue: float
-    idle_power_w: float
-    processors: Mapping[str, ProcessorSpec]
-
-
-def catalogue_folder(name: str) -> Path:
-    """Where the files that ship with edgesim are: ``device_profiles`` or ``scenarios``.
-
-    They stand at the top of the repository and, in an installed package, inside it.
-
-    Raises:
-        EdgesimError: if the installation is incomplete.
-    """
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "catalogue" / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise EdgesimError(f"the folder {name!r} is missing from this installation of edgesim")
-
-
-class Catalogue:
-    """Profiles by name: those that ship with edgesim, and a user's own folders before them.
-
-    Args:
-        folders: searched in order for ``NAME.yaml``; the shipped profiles come last.
-    """
-
-    def __init__(self, folders: Iterable[Path] = ()) -> None:
-        self._folders = [*folders, catalogue_folder("device_profiles")]
-        self._read: dict[str, tuple[Document, Profile]] = {}
-        self._names: dict[object, list[str]] = {}
-        self._chips: dict[str, str] = {}
-
-    def files(self) -> Iterator[tuple[str, Path]]:
-        """Name and file of every profile; of two with the same name, the first found."""
-        seen = set()
-        for folder in self._folders:
-            for file in sorted(folder.glob("*.yaml")):
-                if file.stem not in seen:
-                    seen.add(file.stem)
-                    yield file.stem, file
-
-    def names(self, kind: str) -> list[str]:
-        """The names of all profiles of one kind (``phone``, ``soc``, ``server``), sound or not."""
-        if not self._names:
-            for name, file in self.files():
-                self._names.setdefault(_kind_of(file), []).append(name)
-        return self._names.get(kind, [])
-
-    def profile(self, name: str) -> Profile:
-        """The profile called ``name``, as it stands in its file.
-
-        Raises:
-            ConfigError: if there is none, or its file is not in order.
-        """
-        return self._load(name)[1]
-
-    def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """SHA-256 of the files of these profiles, and of the chips they name."""
-        files = dict(self.files())
-        every = set(names)
-        every |= {p.soc for p in map(self.profile, every) if isinstance(p, PhoneProfile)}
-        return {name: sha256(files[name].read_bytes()).hexdigest() for name in sorted(every)}
-
-    def runtimes(self, name: str) -> list[str]:
-        """The software that can run float models on the CPU of the phone called ``name``.
-
-        Raises:
-            ConfigError: as :meth:`phone`.
-        """
-        self.phone(name)
-        phone = self.profile(name)
-        assert isinstance(phone, PhoneProfile)
-        soc = self.profile(phone.soc)
-        assert isinstance(soc, SocProfile)
-        return _known_runtimes(soc)
-
-    def phone(self, name: str, runtime: str | None = None) -> PhoneSpec:
-        """The phone called ``name`` in SI units.
-
-        Args:
-            name: of its profile.
-            runtime: the software that runs models on it, on every processor that it is known on;
-                the first of a processor's calibration otherwise.
-
-        Raises:
-            ConfigError: as :meth:`profile`, if it is not a phone or its chip is missing, or if the
-                runtime is not known there.
-        """
-        document, profile = self._load(name)
-        if not isinstance(profile, PhoneProfile):
-            raise ConfigError([_wrong_kind(name, profile, "phone", self.names("phone"))])
-        if profile.soc not in self.names("soc"):
-            hint = did_you_mean(profile.soc, self.names("soc"))
-            raise ConfigError(
-                [document.problem(("soc",), f"there is no chip {profile.soc!r}; {hint}")]
-            )
-        soc = self._load(profile.soc)[1]
-        assert isinstance(soc, SocProfile)
-        processors = processor_specs(soc, runtime)
-        if runtime is not None and runtime not in _known_runtimes(soc):
-            hint = did_you_mean(runtime, _known_runtimes(soc))
-            message = f"nothing is known of {runtime!r} on its CPU; {hint}"
-            raise ConfigError([Problem(name, None, "runtime", message)])
-        wifi = profile.wifi
-        return PhoneSpec(
-            profile=profile.name,
-            capacity_j=mah_to_j(
-                profile.battery.capacity_mah.value, profile.battery.nominal_voltage_v.value
-            ),
-            suspend_w=profile.power.suspend_w.value,
-            awake_w=profile.power.awake_w.value
-            + sum(processor.idle_power_w for processor in processors.values()),
-            wifi=WifiPower(
-                streams=wifi.streams.value,
-                idle_w=wifi.idle_w.value,
-                receive_w=wifi.receive_w.value,
-                transmit_w=tuple((row.rssi_dbm, row.value) for row in wifi.transmit_w),
-                tail_w=wifi.tail_w.value,
-                tail_s=ms_to_s(wifi.tail_ms.value),
-            ),
-            processors=processors,
-            ram_bytes=profile.memory.ram_gb.value * 1e9 if profile.memory else nan,
-            storage_bps=profile.memory.storage_read_mbps.value * 1e6 if profile.memory else nan,
-        )
-
-    def server(self, name: str) -> ServerSpec:
-        """The server called ``name`` in SI units.
-
-        Raises:
-            ConfigError: as :meth:`profile`, and if it is not a server.
-        """
-        profile = self.profile(name)
-        if not isinstance(profile, ServerProfile):
-            raise ConfigError([_wrong_kind(name, profile, "server", self.names("server"))])
-        return ServerSpec(
-            profile=profile.name,
-            pue=profile.pue.value,
-            idle_power_w=profile.idle_power_w.value,
-            processors=processor_specs(profile),
-        )
-
-    def chip(self, name: str) -> SocProfile | ServerProfile:
-        """The chip or server of this name, or known by it in measurement files.
-
-        Raises:
-            ConfigError: as :meth:`profile`, and if there is none.
-        """
-        known = self.chips()
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise ConfigError([Problem(name, None, "", f"there is no such chip; {hint}")])
-        profile = self.profile(known[name])
-        assert isinstance(profile, SocProfile | ServerProfile)
-        return profile
-
-    def chips(self) -> Mapping[str, str]:
-        """The profiles of chips and servers by their names and aliases.
-
-        Raises:
-            ConfigError: if one of them is not in order.
-        """
-        if not self._chips:
-            for name in [*self.names("soc"), *self.names("server")]:
-                profile = self.profile(name)
-                assert isinstance(profile, SocProfile | ServerProfile)
-                for alias in (name, *profile.aliases):
-                    self._chips.setdefault(alias, name)
-        return self._chips
-
-    def _load(self, name: str) -> tuple[Document, Profile]:
-        if name not in self._read:
-            files = dict(self.files())
-            if name not in files:
-                raise ConfigError(
-                    [
-                        Problem(
-                            name, None, "", f"there is no such profile; {did_you_mean(name, files)}"
-                        )
-                    ]
-                )
-            file = files[name]
-            is_shipped = file.parent == self._folders[-1]
-            self._read[name] = _read_shipped(file) if is_shipped else read_profile(file)
-        return self._read[name]
+Profile = SocProfile | PhoneProfile | CellProfile | AppProfile | ServerProfile
 
 
 def read_profile(file: Path) -> tuple[Document, Profile]:
@@ -615,17 +644,19 @@ def read_profile(file: Path) -> tuple[Document, Profile]:
         ConfigError: with every problem found in it.
     """
     document = read_document(file)
-    kinds: dict[object, type[SocProfile] | type[PhoneProfile] | type[ServerProfile]] = {
+    kinds: dict[object, type[Profile]] = {
         "soc": SocProfile,
         "phone": PhoneProfile,
+        "cell": CellProfile,
+        "app": AppProfile,
         "server": ServerProfile,
     }
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         message = (
-            "a profile needs a key 'kind', one of soc, phone, server"
+            f"a profile needs a key 'kind', one of {', '.join(map(str, kinds))}"
             if kind is None
-            else f"unknown kind {kind!r}; {did_you_mean(kind, ['soc', 'phone', 'server'])}"
+            else f"unknown kind {kind!r}; {did_you_mean(kind, map(str, kinds))}"
         )
         raise ConfigError([document.problem(("kind",), message)])
     profile = validate(document, kinds[kind])
@@ -641,150 +672,7 @@ def read_profile(file: Path) -> tuple[Document, Profile]:
     return document, profile
 
 
-def processor_specs(
-    profile: SocProfile | ServerProfile, runtime: str | None = None
-) -> Mapping[str, ProcessorSpec]:
-    """The processors of a chip or server in SI units.
-
-    Args:
-        profile: the chip or server.
-        runtime: whose efficiencies; on processors that do not know it, and by default, the first
-            in the calibration. Kinds of processor without a calibration take after their family
-            (``efficiency.yaml`` beside this module).
-    """
-    specs = {}
-    for name, processor in profile.processors.items():
-        peaks = processor.macs_per_cycle.by_precision()
-        if isinstance(processor, ServerProcessor):
-            bandwidth, idle_w = processor.memory_bandwidth_gbps.value, 0.0
-            slots: int | None = processor.slots.value
-        else:
-            assert isinstance(profile, SocProfile)
-            assert isinstance(processor, SocProcessor)
-            bandwidth, idle_w = profile.memory_bandwidth_gbps.value, processor.idle_power_w.value
-            slots = None
-        runtimes = _runtimes(profile, processor)
-        chosen = next(iter(runtimes), "")
-        if runtime is not None and runtime in runtimes:
-            chosen = runtime
-        specs[name] = ProcessorSpec(
-            name=name,
-            kind=processor.kind,
-            family=family(profile, processor),
-            levels=tuple(
-                Level(mhz * 1e6, watts)
-                for mhz, watts in zip(
-                    processor.frequency_mhz.values, processor.busy_power_w.values, strict=True
-                )
-            ),
-            idle_power_w=idle_w,
-            slots=slots,
-            cores=processor.cores.value if processor.cores else 1,
-            macs_per_cycle=MappingProxyType(peaks),
-            memory_bps=bandwidth * 1e9,
-            efficiency=MappingProxyType(
-                {
-                    precision: row.efficiency(chosen)
-                    for precision, row in runtimes.get(chosen, {}).items()
-                    if precision in peaks
-                }
-            ),
-            latency_s=_latencies_s(processor.latency_ms),
-        )
-    return MappingProxyType(specs)
-
-
-def _known_runtimes(soc: SocProfile) -> list[str]:
-    """The software that runs float models on the CPU."""
-    known: dict[str, None] = {}
-    for processor in soc.processors.values():
-        if processor.kind == "cpu":
-            runtimes = _runtimes(soc, processor)
-            known |= dict.fromkeys(name for name in runtimes if "fp32" in runtimes[name])
-    return list(known)
-
-
-def calibration_unit(processor: ProcessorProfile) -> str:
-    """The key of its efficiencies in a calibration."""
-    return "cpu_in_order" if processor.in_order else processor.kind
-
-
-def _runtimes(
-    profile: SocProfile | ServerProfile, processor: ProcessorProfile
-) -> Mapping[str, ByPrecision]:
-    """Efficiencies by runtime: the processor's own, or else its family's."""
-    own: Mapping[str, ByPrecision] = (
-        getattr(profile.calibration, calibration_unit(processor)) if profile.calibration else {}
-    )
-    return own or shared_efficiencies().get(family(profile, processor), {})
-
-
-def family(profile: SocProfile | ServerProfile, processor: ProcessorProfile) -> str:
-    """Which processors it is alike, where nothing was measured on it."""
-    if isinstance(profile, ServerProfile):
-        return f"server_{processor.kind}"
-    if processor.kind == "cpu":
-        order = "_in_order" if processor.in_order else ""
-        return f"armv8_{2 if processor.macs_per_cycle.fp16 else 0}{order}_cpu"
-    return f"mobile_{processor.kind}"
-
-
-@cache
-def shared_efficiencies() -> Mapping[str, Mapping[str, ByPrecision]]:
-    """Efficiencies by family of processor, runtime and precision."""
-    file = Path(__file__).with_name("efficiency.yaml")
-    return validate(read_document(file), _Shared).families
-
-
-class _Shared(Schema):
-    source: Text
-    families: dict[Name, dict[Name, ByPrecision]]
-
-
 def profile_schema() -> dict[str, object]:
     """The JSON schema of a profile file."""
-    adapter: TypeAdapter[Profile] = TypeAdapter(
-        Annotated[SocProfile | PhoneProfile | ServerProfile, Field(discriminator="kind")]
-    )
+    adapter: TypeAdapter[Profile] = TypeAdapter(Annotated[Profile, Field(discriminator="kind")])
     return adapter.json_schema()
-
-
-def _wrong_kind(name: str, profile: Profile, wanted: str, known: list[str]) -> Problem:
-    return Problem(
-        name, None, "", f"is a {profile.kind}, not a {wanted}; {did_you_mean(name, known)}"
-    )
-
-
-def _latencies_s(rows: list[LatencyRow]) -> Mapping[tuple[str, str], float]:
-    return MappingProxyType({(row.model, row.precision): ms_to_s(row.value) for row in rows})
-
-
-@cache
-def _read_shipped(file: Path) -> tuple[Document, Profile]:
-    """Shipped profiles do not change while the program runs: read each once."""
-    return read_profile(file)
-
-
-@cache
-def _shipped_kinds() -> Mapping[Path, str]:
-    """The kinds of the shipped profiles, whose first key is ``kind``, without parsing them."""
-    pattern = re.compile(r"^kind: (\w+)$", re.MULTILINE)
-    kinds = {}
-    for file in sorted(catalogue_folder("device_profiles").glob("*.yaml")):
-        found = pattern.search(file.read_text(encoding="utf-8"))
-        kinds[file] = found[1] if found else ""
-    return kinds
-
-
-def _kind_of(file: Path) -> object:
-    """The kind that a profile claims to be, whatever else is wrong with it."""
-    if file in _shipped_kinds():
-        return _shipped_kinds()[file]
-    data = read_document(file).data
-    return data.get("kind") if isinstance(data, dict) else None
-
-
-@cache
-def shipped() -> Catalogue:
-    """The profiles that ship with edgesim."""
-    return Catalogue()

@@ -8,7 +8,7 @@ from edgesim.core.clock import Clock
 from edgesim.core.power import NOBODY, Meter
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.processor import Processor
-from edgesim.hardware.profiles import ServerSpec
+from edgesim.hardware.specs import ServerSpec
 
 __all__ = ["Server", "Tenant"]
 

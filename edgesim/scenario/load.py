@@ -19,7 +19,7 @@ from edgesim.core.documents import (
     read_document,
 )
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
-from edgesim.hardware.profiles import Catalogue, catalogue_folder
+from edgesim.hardware.catalogue import Catalogue, catalogue_folder
 from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO

@@ -30,8 +30,8 @@ from edgesim.core.recorder import Table
 from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Execution, Processor
-from edgesim.hardware.profiles import PhoneSpec
 from edgesim.hardware.server import Server, Tenant
+from edgesim.hardware.specs import PhoneSpec
 from edgesim.nn.cost import inference_energy_j, inference_s
 from edgesim.nn.model import ModelCost
 from edgesim.workloads.arrivals import Arrivals

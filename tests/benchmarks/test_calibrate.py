@@ -7,7 +7,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from edgesim.hardware.profiles import SocProfile, catalogue_folder, processor_specs, read_profile
+from edgesim.hardware.catalogue import catalogue_folder, processor_specs
+from edgesim.hardware.profiles import SocProfile, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 CHIP = """kind: soc

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from edgesim.hardware.catalogue import shipped
 from edgesim.hardware.measurements import read_measurements, setting
-from edgesim.hardware.profiles import shipped
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fidelity.py"
 NCNN = "soc,threads,powersave(0=all 1=little 2=big),gpu_device(-1=cpu),network,min_ms,avg_ms"

@@ -15,7 +15,7 @@ from edgesim.controllers.offloading import EdgeCpu
 from edgesim.controllers.registry import CONTROLLERS
 from edgesim.core.recorder import Recorder
 from edgesim.core.tables import TABLES
-from edgesim.hardware.profiles import catalogue_folder
+from edgesim.hardware.catalogue import catalogue_folder
 from edgesim.nn.zoo import ZOO
 from edgesim.results.result import load_result
 from edgesim.scenario.load import find_scenario, scenario_names

@@ -23,15 +23,9 @@ from edgesim.hardware.calibration import (
     scatter,
     unit_of,
 )
+from edgesim.hardware.catalogue import family, processor_specs, shared_efficiencies, shipped
 from edgesim.hardware.measurements import Cores, Measurement, read_measurements, setting
-from edgesim.hardware.profiles import (
-    ServerProfile,
-    SocProfile,
-    family,
-    processor_specs,
-    shared_efficiencies,
-    shipped,
-)
+from edgesim.hardware.profiles import ServerProfile, SocProfile
 from edgesim.nn.cost import TERMS, Efficiency, ProcessorSpec
 
 ROOT = Path(__file__).parents[2]

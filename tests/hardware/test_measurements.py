@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgesim.core.errors import ConfigError, Problem
+from edgesim.hardware.catalogue import Catalogue, processor_specs, shipped
 from edgesim.hardware.measurements import (
     Cores,
     Measurement,
@@ -16,7 +17,6 @@ from edgesim.hardware.measurements import (
     resolve,
     setting,
 )
-from edgesim.hardware.profiles import Catalogue, processor_specs, shipped
 from edgesim.nn.cost import inference_s
 from edgesim.nn.zoo import ZOO, measured_model
 

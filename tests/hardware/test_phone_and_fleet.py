@@ -13,7 +13,7 @@ from edgesim.core.signals import ConstantBank
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
-from edgesim.hardware.profiles import PhoneSpec
+from edgesim.hardware.specs import PhoneSpec
 from edgesim.network.wifi import AccessPoint, WifiPower
 from edgesim.nn.cost import Level, ProcessorSpec
 

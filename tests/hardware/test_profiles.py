@@ -8,16 +8,13 @@ import pytest
 from edgesim.core.documents import read_document
 from edgesim.core.errors import ConfigError
 from edgesim.core.units import mah_to_j
-from edgesim.hardware.profiles import (
+from edgesim.hardware.catalogue import (
     Catalogue,
-    PhoneProfile,
-    ServerProfile,
-    SocProfile,
     catalogue_folder,
     processor_specs,
-    read_profile,
     shared_efficiencies,
 )
+from edgesim.hardware.profiles import PhoneProfile, ServerProfile, SocProfile, read_profile
 from edgesim.nn.cost import Level, ProcessorSpec, inference_s
 from edgesim.nn.zoo import ZOO
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from edgesim.core.clock import Clock
 from edgesim.core.errors import SimulationError
-from edgesim.hardware.profiles import ServerSpec
 from edgesim.hardware.server import Server
+from edgesim.hardware.specs import ServerSpec
 from edgesim.nn.cost import Level, ProcessorSpec
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=60)

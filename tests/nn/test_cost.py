@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.hardware.profiles import shipped
+from edgesim.hardware.catalogue import shipped
 from edgesim.nn.cost import (
     MAC_TERMS,
     TERMS,

@@ -17,7 +17,7 @@ import yaml
 import edgesim.hardware.profiles as profiles
 from edgesim.core.documents import read_document
 from edgesim.core.errors import ConfigError
-from edgesim.hardware.profiles import catalogue_folder
+from edgesim.hardware.catalogue import catalogue_folder
 from edgesim.results.audit import audit
 from edgesim.scenario.load import load_scenario
 from edgesim.scenario.run import run_loaded

@@ -19,7 +19,7 @@ from edgesim.core.errors import SimulationError
 from edgesim.core.power import LEDGER_TOLERANCE
 from edgesim.core.recorder import Recorder
 from edgesim.hardware.battery import Battery
-from edgesim.hardware.profiles import catalogue_folder
+from edgesim.hardware.catalogue import catalogue_folder
 from edgesim.results.audit import audit
 from edgesim.scenario.load import load_scenario
 from edgesim.scenario.world import World

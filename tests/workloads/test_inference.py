@@ -21,7 +21,7 @@ from edgesim.controllers.slots import (
     Target,
 )
 from edgesim.core.recorder import Recorder
-from edgesim.hardware.profiles import shipped
+from edgesim.hardware.catalogue import shipped
 from edgesim.nn.cost import inference_s
 from edgesim.nn.model import ModelCost
 from edgesim.nn.zoo import ZOO
