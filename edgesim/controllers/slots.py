@@ -42,20 +42,24 @@ DEVICE = "device"
 
 
 class Target(NamedTuple):
-    """Where to run an inference: ``device/gpu/fp16``, ``cloud/gpu/fp32``.
+    """Where to run an inference: ``device/gpu/fp16``, ``cloud/gpu/fp32``, ``device/gpu/fp16/3``.
 
     Attributes:
         place: :data:`DEVICE` or the name of a site.
         processor: the name of a processor there.
         precision: ``fp32``, ``fp16`` or ``int8``.
+        level: number of the processor's clock level, from the slowest on; ``None`` where that is
+            its governor's business.
     """
 
     place: str
     processor: str
     precision: str
+    level: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.place}/{self.processor}/{self.precision}"
+        level = "" if self.level is None else f"/{self.level}"
+        return f"{self.place}/{self.processor}/{self.precision}{level}"
 
 
 class Option(NamedTuple):
@@ -65,10 +69,12 @@ class Option(NamedTuple):
         target: the target.
         kind: of its processor: ``cpu``, ``gpu`` or ``dsp``.
         accuracy: of the model in that precision, in [0, 1].
-        compute_s: seconds of one inference with the processor to itself; no transfer, no queue.
+        compute_s: seconds of one inference with the processor to itself, at the level that its
+            governor then sets, the model being in memory; no transfer, no queue.
         compute_energy_j: joules that the phone's processor and the phone's being awake then cost;
             for another place, the phone's being awake alone. Radio energy depends on the signal
             and is not in it.
+        frequency_hz: the clock at that level.
     """
 
     target: Target
@@ -76,6 +82,7 @@ class Option(NamedTuple):
     accuracy: float
     compute_s: float
     compute_energy_j: float
+    frequency_hz: float
 
 
 class Forecast(NamedTuple):
@@ -105,7 +112,11 @@ class OffloadingObservation(NamedTuple):
         co_cpu: share of the CPU that other apps use, in [0, 1].
         co_mem: share of the memory bandwidth that other apps use, in [0, 1].
         charge: of the battery, in [0, 1].
+        is_plugged: whether the charger is connected.
+        skin_c: temperature of the phone, Celsius; NaN if its profile knows nothing of heat.
         options: what can be chosen now, never empty; sites only while the phone has a connection.
+        is_ready: whether the model is in memory for a target, so that it need not be loaded first;
+            elsewhere it always is.
         what_if: what would come of a target along the weather as it will really be, with the load
             of others frozen as it is and no later arrivals. A myopic oracle, for classes with
             ``needs_what_if`` only; for all others ``None``.
@@ -122,7 +133,10 @@ class OffloadingObservation(NamedTuple):
     co_cpu: float
     co_mem: float
     charge: float
+    is_plugged: bool
+    skin_c: float
     options: tuple[Option, ...]
+    is_ready: Callable[[Target], bool]
     what_if: Callable[[Target], Forecast] | None
 
 
@@ -132,7 +146,8 @@ class OffloadingOutcome(NamedTuple):
     Attributes:
         status: ``done`` or ``failed:REASON``.
         latency_s: from arrival to result; NaN if it failed.
-        energy_j: everything booked to it on the phone, the radio's tail included.
+        energy_j: everything booked to it on the phone, the radio's tail included, as its meter read
+            it: with the noise that the scenario gives meters.
         deadline_met: whether it was done in time; a request without a deadline is in time if done.
         accuracy: of the model in the precision it ran in; NaN if it failed.
     """

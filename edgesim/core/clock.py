@@ -82,6 +82,14 @@ class Clock(simpy.Environment):
             entry: Any = (time_s, order, next(self._eid), function, argument)
             heappush(self._queue, entry)
 
+    def revisit(self, time_s: float) -> None:
+        """Show ``time_s`` as the present, for a component that lives through a stretch of its own.
+
+        Nothing else happens meanwhile, nothing may be scheduled, and whoever goes back must return
+        to the moment that he came from.
+        """
+        self._now = time_s
+
     def interrupt(self) -> None:
         """Raise :class:`KeyboardInterrupt` out of the run before the next event.
 

@@ -16,7 +16,7 @@ That the two agree to 1e-9 is checked at the end of every run (:meth:`Meter.audi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from edgesim.core.clock import Clock
@@ -28,6 +28,7 @@ __all__ = [
     "Booking",
     "Meter",
     "PowerState",
+    "Supply",
     "User",
     "check_books",
 ]
@@ -106,8 +107,7 @@ class PowerState:
             self.power_w = power_w
             meter = self._meter
             if now_s != meter._since_s:
-                meter._drawn_j += sum(meter._watts) * (now_s - meter._since_s)
-                meter._since_s = now_s
+                meter._elapse(now_s)
             meter._watts[self._index] = power_w
             if meter._watchers:
                 for watcher in meter._watchers:
@@ -188,14 +188,21 @@ def check_books(device: str, drawn_j: float, bookings: Iterable[Booking]) -> Non
         raise SimulationError(f"{device}: {drawn_j!r} J were drawn, but {booked_j!r} J were booked")
 
 
+class Supply(Protocol):
+    """What a device's power comes from: told of every stretch of time at constant watts."""
+
+    def elapse(self, watts: Sequence[float], power_w: float, seconds: float) -> None:
+        """Give so many watts (by component, and in all) for so long."""
+
+
 class Meter:
     """What one device draws, by component.
 
     Args:
         clock: the clock.
         device: its name, for messages.
-        since_s: the moment from which it draws; components added later draw from then on, too, so
-            that a device may be built after a past in which nothing changed.
+        since_s: the moment from which it draws.
+        supply: where the power comes from; ``None`` if nobody needs to know.
     """
 
     __slots__ = (
@@ -203,15 +210,19 @@ class Meter:
         "_drawn_j",
         "_since_s",
         "_states",
+        "_supply",
         "_watchers",
         "_watts",
         "device",
     )
 
-    def __init__(self, clock: Clock, device: str, since_s: float = 0.0) -> None:
+    def __init__(
+        self, clock: Clock, device: str, since_s: float = 0.0, supply: Supply | None = None
+    ) -> None:
         self._clock = clock
         self._drawn_j = 0.0
         self._since_s = since_s
+        self._supply = supply
         self._states: list[PowerState] = []
         self._watts: list[float] = []
         self._watchers: tuple[Callable[[], None], ...] = ()
@@ -224,15 +235,21 @@ class Meter:
         return sum(self._watts)
 
     @property
+    def watts(self) -> Sequence[float]:
+        """Watts at present, by component."""
+        return self._watts
+
+    @property
     def drawn_j(self) -> float:
         """Joules drawn up to the present moment."""
         return self._drawn_j + sum(self._watts) * (self._clock._now - self._since_s)
 
     def component(self, name: str, power_w: float, activity: str) -> PowerState:
-        """Add a component that has drawn ``power_w`` watts for ``activity`` since the last change.
+        """Add a component that draws ``power_w`` watts for ``activity`` from now on.
 
-        One that draws nothing yet may be added at any time.
+        Several may have one name, if what they do has different names.
         """
+        self.bring_up_to_date()
         state = PowerState(self, len(self._states), name, power_w, activity)
         self._states.append(state)
         self._watts.append(power_w)
@@ -246,24 +263,24 @@ class Meter:
         """Call it no more."""
         self._watchers = tuple(other for other in self._watchers if other != watcher)
 
-    def switch_off(self, time_s: float) -> None:
-        """Draw nothing from ``time_s`` on; every user has left.
+    def _elapse(self, now_s: float) -> None:
+        """Integrate up to now at the present watts."""
+        seconds = now_s - self._since_s
+        self._since_s = now_s
+        power_w = sum(self._watts)
+        self._drawn_j += power_w * seconds
+        if self._supply is not None:
+            self._supply.elapse(self._watts, power_w, seconds)
 
-        ``time_s`` may lie in the past, if nothing has changed since.
-        """
+    def bring_up_to_date(self) -> None:
+        """Integrate up to now: what the supply knows is of this moment."""
+        if self._clock._now != self._since_s:
+            self._elapse(self._clock._now)
+
+    def switch_off(self) -> None:
+        """Draw nothing from now on; every user has left."""
         for state in self._states:
-            energy_j = state.power_w * (time_s - state._since_s)
-            state._since_s = time_s
-            if energy_j:
-                key = (state.activity, NOBODY)
-                state._booked[key] = state._booked.get(key, 0.0) + energy_j
-            state.power_w = 0.0
-            state.activity = "off"
-        self._drawn_j += sum(self._watts) * (time_s - self._since_s)
-        self._since_s = time_s
-        self._watts = [0.0] * len(self._states)
-        for watcher in self._watchers:
-            watcher()
+            state.set(0.0, "off")
 
     def settle(self) -> None:
         """Book everything up to the present moment that has no user; users still hold theirs."""

@@ -51,6 +51,8 @@ _ALL = (
             "rssi_dbm": "real",  # conditions at arrival; null without a network
             "co_cpu": "real",
             "co_mem": "real",
+            "skin_c": "real",  # null if the profile knows nothing of heat
+            "cold_start": "truth",  # whether it waited for its model to be loaded; null elsewhere
             "phase": "text",  # training, evaluation
         },
         ("time_s", "job", "device"),
@@ -99,6 +101,13 @@ _ALL = (
             "charge_start": "real",  # 0-1; null for a server
             "charge_end": "real",
             "energy_drawn_j": "real",
+            "energy_charged_j": "real",  # from here on null for a server
+            "stored_start_j": "real",
+            "stored_end_j": "real",
+            "peak_die_c": "real",  # null if the profile knows nothing of heat
+            "peak_skin_c": "real",
+            "throttled_s": "real",
+            "off_s": "real",
             # and busy_PROCESSOR_s for every processor that some device has
         },
         ("device",),

@@ -1,120 +1,308 @@
-"""A battery in joules, and the exact moment at which it runs empty."""
+"""A battery: charge kept in joules, segment by segment of its open-circuit curve.
+
+Within each of the :data:`~edgesim.hardware.specs.SEGMENTS` segments of equal charge the resting
+voltage V and the resistance R are constant. A load of P watts then draws the current I that solves
+P = V I - R I^2, and the battery gives up V I watts, of which R I^2 heat it: at a constant load the
+charge falls on a straight line, and the moment at which it crosses into the next segment is exact.
+Crossings are found when the load changes next; they are no events.
+
+Plugged in, the phone is fed by its charger first. What the charger has left charges the battery
+with the most current that its vendor allows at this temperature and terminal voltage: of the steps
+(up to V_k volts: I_k amperes) the best min(I_k, (V_k - V) / R), which is a constant-current phase
+per step with constant-voltage phases between. A load beyond the charger's watts drains the battery.
+
+The open-circuit curve is that of its cell profile; the resistance is taken anew at each segment,
+with the factor of that moment's temperature.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import inf
+from bisect import bisect_right
+from math import inf, sqrt
+from typing import NamedTuple
 
-from edgesim.core.clock import Clock, Order, Timer
-from edgesim.core.power import Meter
+from edgesim.hardware.specs import SEGMENTS, BatterySpec
+from edgesim.hardware.thermal import Thermal
 
-__all__ = ["OVERDRAFT_J", "Battery"]
-
-_EXACT_WITHIN_S = 1.0
-_EMPTY_J = 1e-6
+__all__ = ["OVERDRAFT_J", "Battery", "Flow"]
 
 OVERDRAFT_J = 1e-5
 """Joules by which rounding may let a battery be overdrawn: a microsecond at full power."""
 
+_HYSTERESIS_K = 1.0
+"""A battery must be so much colder before a colder band's limits hold again; assumed, chargers have
+one or two."""
 
-class Battery:
-    """Charge kept in joules; what the meter draws, it gives.
 
-    The moment it runs empty is computed, not polled. While much is left, one wake-up stands at the
-    earliest moment that could be: as if the phone drew its peak power from now on. Only when that
-    moment is less than a second away does every change of power move the wake-up to the exact
-    moment. So the battery costs an active phone one event in an hour, not one per request.
-
-    Args:
-        clock: the clock.
-        meter: the phone's meter.
-        capacity_j: joules when full.
-        charge: at the start, in [0, 1].
-        peak_w: no state of the phone draws more.
-        is_resting: whether the phone's power can only fall until :meth:`power_rises` is called.
-        on_empty: called once, at the moment it runs empty.
+class Flow(NamedTuple):
+    """Where watts go at one load.
 
     Attributes:
-        is_guarded: whether the wake-up comes before any draw could have emptied it; if not, and
-            the phone is about to draw more, :meth:`power_rises` must be called.
+        loss_w: heat in the battery's resistance.
+        stored_w: what the battery takes up; negative: gives up.
+        charger_w: what the charger gives.
+    """
+
+    loss_w: float
+    stored_w: float
+    charger_w: float
+
+
+class Battery:
+    """A battery of one phone.
+
+    Args:
+        spec: what it is.
+        charge: at the start, in [0, 1].
+        celsius: its temperature at the start.
+
+    Attributes:
+        spec: what it is.
+        is_plugged: whether the charger is connected; set by :meth:`plug`.
+        loss_j: heated away in its resistance so far.
+        charged_j: what the charger has given so far, to the phone or the battery.
+        overdrawn_j: what was drawn that was not there; rounding apart, nothing.
     """
 
     __slots__ = (
-        "_clock",
-        "_exact",
-        "_is_resting",
-        "_meter",
-        "_on_empty",
-        "_peak_w",
-        "_start_j",
-        "_timer",
-        "capacity_j",
-        "is_guarded",
+        "_band",
+        "_below_j",
+        "_celsius",
+        "_flows",
+        "_left_j",
+        "_limit_w",
+        "_resistance_ohm",
+        "_segment",
+        "_segment_j",
+        "_voltage_v",
+        "charged_j",
+        "is_plugged",
+        "loss_j",
+        "overdrawn_j",
+        "spec",
     )
 
-    def __init__(
-        self,
-        clock: Clock,
-        meter: Meter,
-        capacity_j: float,
-        charge: float,
-        peak_w: float,
-        is_resting: Callable[[], bool],
-        on_empty: Callable[[], None],
-    ) -> None:
-        self._clock = clock
-        self._meter = meter
-        self.capacity_j = capacity_j
-        self._start_j = capacity_j * charge
-        self._peak_w = peak_w
-        self._is_resting = is_resting
-        self._on_empty = on_empty
-        self._timer = Timer(clock, Order.SUPPLY, self._wake)
-        self.is_guarded = False
-        self._exact = False  # every change of power moves the wake-up
-        if self.left_j > _EMPTY_J:
-            self._aim()
+    def __init__(self, spec: BatterySpec, charge: float, celsius: float) -> None:
+        self.spec = spec
+        self.is_plugged = False
+        self.loss_j = 0.0
+        self.charged_j = 0.0
+        self.overdrawn_j = 0.0
+        self._flows: dict[float, Flow] = {}
+        # Joules in all segments below each one.
+        below_j = [0.0]
+        for volts in spec.volts:
+            below_j.append(below_j[-1] + volts * spec.charge_c / SEGMENTS)
+        self._below_j = below_j
+        self._band = self.band_at(celsius)
+        position = charge * SEGMENTS
+        segment = min(int(position), SEGMENTS - 1)
+        self._enter(segment, celsius)
+        self._left_j = (position - segment) * self._segment_j
+
+    # -- what it holds ----------------------------------------------------------------------------
+
+    @property
+    def charge(self) -> float:
+        """State of charge by coulombs, in [0, 1]."""
+        return (self._segment + self._left_j / self._segment_j) / SEGMENTS
 
     @property
     def left_j(self) -> float:
         """Joules left."""
-        return max(self._start_j - self._meter.drawn_j, 0.0)
+        return self._below_j[self._segment] + self._left_j
 
     @property
-    def overdrawn_j(self) -> float:
-        """Joules drawn that were not there; rounding apart, none."""
-        return max(self._meter.drawn_j - self._start_j, 0.0)
+    def is_empty(self) -> bool:
+        """Whether nothing is left."""
+        return self._segment == 0 and self._left_j <= 0.0
+
+    def is_too_weak(self, load_w: float) -> bool:
+        """Whether its voltage breaks down under this load: P > V^2 / 4R."""
+        return load_w - (self.spec.charger_w if self.is_plugged else 0.0) > self._limit_w
+
+    # -- what changes it --------------------------------------------------------------------------
+
+    def plug(self, is_plugged: bool) -> None:
+        """Connect the charger, or take it away."""
+        self.is_plugged = is_plugged
+        self._flows.clear()
+
+    def band_at(self, celsius: float) -> int:
+        """The number of the charging band at this temperature; ends belong to the warmer one."""
+        return bisect_right([band.below_c for band in self.spec.charging], celsius)
+
+    def set_band(self, band: int, celsius: float) -> None:
+        """Charge by the limits of this band from now on; the resistance is taken anew, too."""
+        self._band = band
+        self._enter(self._segment, celsius)
+
+    def band_edges_c(self) -> tuple[float, float]:
+        """The temperatures at which the present band is left, to the cold and to the hot."""
+        bands = self.spec.charging
+        lower_c = bands[self._band - 1].below_c - _HYSTERESIS_K if self._band else -inf
+        upper_c = bands[self._band].below_c if self._band < len(bands) else inf
+        return lower_c, upper_c
 
     @property
-    def charge(self) -> float:
-        """State of charge, in [0, 1]."""
-        left_j = self._start_j - self._meter.drawn_j
-        return left_j / self.capacity_j if left_j > 0.0 else 0.0
+    def band(self) -> int:
+        """The number of the present charging band."""
+        return self._band
 
-    def power_rises(self) -> None:
-        """Tell it that the phone rests no more."""
-        self._aim(resting=False)
+    def flow(self, load_w: float) -> Flow:
+        """Where the watts go at this load, in the present segment."""
+        flow = self._flows.get(load_w)
+        if flow is None:
+            flow = self._flows[load_w] = self._solve(load_w)
+        return flow
 
-    def _aim(self, *, resting: bool = True) -> None:
-        left_j, power_w, now_s = self.left_j, self._meter.power_w, self._clock._now
-        bound_s = left_j / self._peak_w
-        if (bound_s < _EXACT_WITHIN_S) != self._exact:
-            self._exact = not self._exact
-            (self._meter.watch if self._exact else self._meter.unwatch)(self._power_changed)
-        self.is_guarded = not (resting or self._exact)
-        if self.is_guarded:
-            self._timer.set(now_s + bound_s)
+    def elapse(self, load_w: float, die_w: float, seconds: float, thermal: Thermal | None) -> None:
+        """Carry a constant load for so long; what it heats warms the phone, too.
+
+        Args:
+            load_w: watts of the whole phone.
+            die_w: the part of them in its processors.
+            seconds: how long.
+            thermal: the phone's temperatures, brought forward together with the charge.
+        """
+        while True:
+            loss_w, stored_w, charger_w = self.flow(load_w)
+            step_s, left_j = seconds, self._left_j + stored_w * seconds
+            crosses = left_j <= 0.0 > stored_w or (left_j >= self._segment_j and stored_w > 0.0)
+            if crosses:
+                edge_j = 0.0 if stored_w < 0.0 else self._segment_j
+                step_s = min((edge_j - self._left_j) / stored_w, seconds)
+                left_j = edge_j
+            self._left_j = left_j
+            self.loss_j += loss_w * step_s
+            self.charged_j += charger_w * step_s
+            if thermal is not None:
+                thermal.elapse(die_w, load_w + loss_w, step_s)
+            if not crosses:
+                return
+            seconds -= step_s
+            if not self._cross(stored_w, thermal):
+                self.overdrawn_j -= stored_w * seconds
+                return
+
+    def _cross(self, stored_w: float, thermal: Thermal | None) -> bool:
+        """Go on in the next segment; false if there is none."""
+        celsius = self._celsius if thermal is None else thermal.skin_c
+        if stored_w < 0.0:
+            if self._segment == 0:
+                return False
+            self._enter(self._segment - 1, celsius)
+            self._left_j = self._segment_j
         else:
-            self._timer.set(now_s + left_j / power_w if power_w else inf)
+            self._flows.clear()  # full: nothing more is taken up
+            if self._segment < SEGMENTS - 1:
+                self._enter(self._segment + 1, celsius)
+                self._left_j = 0.0
+        return True
 
-    def _power_changed(self) -> None:
-        self._aim(resting=False)
+    def _enter(self, segment: int, celsius: float) -> None:
+        spec = self.spec
+        self._celsius = celsius
+        self._segment = segment
+        self._voltage_v = spec.volts[segment]
+        self._segment_j = self._below_j[segment + 1] - self._below_j[segment]
+        self._resistance_ohm = spec.resistance_ohm * _interpolated(spec.resistance_factor, celsius)
+        if self._resistance_ohm:
+            self._limit_w = self._voltage_v**2 / (4.0 * self._resistance_ohm)
+        else:
+            self._limit_w = inf
+        self._flows.clear()
 
-    def _wake(self) -> None:
-        if self.left_j > _EMPTY_J:
-            self._aim(resting=self._is_resting())
-            return
-        if self._exact:
-            self._meter.unwatch(self._power_changed)
-        self.is_guarded = True  # nothing left to look out for
-        self._on_empty()
+    # -- the circuit ------------------------------------------------------------------------------
+
+    def _solve(self, load_w: float) -> Flow:
+        spec, volts, ohms = self.spec, self._voltage_v, self._resistance_ohm
+        charger_w = spec.charger_w if self.is_plugged else 0.0
+        if load_w > charger_w or not self.is_plugged:
+            from_battery_w = load_w - charger_w
+            amperes = _current(volts, ohms, min(from_battery_w, self._limit_w))
+            loss_w = ohms * amperes * amperes
+            return Flow(loss_w, -(from_battery_w + loss_w), charger_w)
+        amperes = min(self._allowed_a(), -_current(volts, ohms, load_w - charger_w))
+        if amperes <= spec.end_current_a or self._is_full():
+            return Flow(0.0, 0.0, load_w)
+        loss_w = ohms * amperes * amperes
+        stored_w = volts * amperes
+        return Flow(loss_w, stored_w, load_w + stored_w + loss_w)
+
+    def _is_full(self) -> bool:
+        return self._segment == SEGMENTS - 1 and self._left_j >= self._segment_j
+
+    def _allowed_a(self) -> float:
+        """The vendor's limit at this temperature and voltage."""
+        bands = self.spec.charging
+        if self._band >= len(bands):
+            return 0.0
+        volts, ohms = self._voltage_v, self._resistance_ohm
+        best = 0.0
+        for most_v, most_a in bands[self._band].steps:
+            room_v = most_v - volts
+            if room_v > 0.0:
+                best = max(best, min(most_a, room_v / ohms) if ohms else most_a)
+        return best
+
+    # -- when it will be empty --------------------------------------------------------------------
+
+    def seconds_left(self, load_w: float, within_s: float) -> float:
+        """After how long a constant load ends it; infinity if not ``within_s`` seconds.
+
+        It ends empty, or in the segment in which its voltage breaks down. The resistance is held
+        as it is; crossing into a colder or warmer segment, whoever waits asks again.
+        """
+        if self.is_too_weak(load_w):
+            return 0.0
+        stored_w = self.flow(load_w).stored_w
+        if stored_w >= 0.0:
+            return inf
+        seconds, segment = self._left_j / -stored_w, self._segment
+        from_battery_w = load_w - (self.spec.charger_w if self.is_plugged else 0.0)
+        ohms = self._resistance_ohm
+        while segment and seconds < within_s:
+            segment -= 1
+            volts = self.spec.volts[segment]
+            if ohms and from_battery_w > volts * volts / (4.0 * ohms):
+                return seconds
+            amperes = _current(volts, ohms, from_battery_w)
+            seconds += self.spec.charge_c / SEGMENTS / amperes
+        return seconds if seconds < within_s else inf
+
+    def seconds_charging(self, load_w: float) -> float:
+        """After how long charging reaches the end of the present segment; infinity if it does not."""
+        stored_w = self.flow(load_w).stored_w
+        return (self._segment_j - self._left_j) / stored_w if stored_w > 0.0 else inf
+
+    def seconds_surely_left(self, peak_w: float) -> float:
+        """For how long it holds out whatever the phone does, if that draws no more than ``peak_w``."""
+        ohms, volts = self._resistance_ohm, self.spec.volts
+        # No voltage breaks down above this segment.
+        weakest = bisect_right(volts, 2.0 * sqrt(ohms * peak_w)) if ohms else 0
+        if weakest > self._segment:
+            return 0.0
+        loss = ohms * _current(volts[weakest], ohms, peak_w) ** 2
+        return (self.left_j - self._below_j[weakest]) / (peak_w + loss)
+
+
+def _current(volts: float, ohms: float, watts: float) -> float:
+    """Amperes out of a battery for so many watts at its terminals; negative: into it."""
+    if not ohms:
+        return watts / volts
+    root = sqrt(max(volts * volts - 4.0 * ohms * watts, 0.0))
+    return 2.0 * watts / (volts + root)  # the stable form of (V - root) / 2R
+
+
+def _interpolated(rows: tuple[tuple[float, float], ...], at: float) -> float:
+    """On straight lines between the rows, held beyond the first and the last; 1 without rows."""
+    if not rows:
+        return 1.0
+    index = bisect_right(rows, (at, inf))
+    if index == 0:
+        return rows[0][1]
+    if index == len(rows):
+        return rows[-1][1]
+    (x0, y0), (x1, y1) = rows[index - 1], rows[index]
+    return y0 + (y1 - y0) * (at - x0) / (x1 - x0)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
-from math import nan
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from edgesim.core.documents import Document, Schema, read_document, validate
 from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
-from edgesim.core.units import mah_to_j, ms_to_s
+from edgesim.core.units import ms_to_s
 from edgesim.hardware.profiles import (
+    AppProfile,
+    BatteryProfile,
     ByPrecision,
+    CellProfile,
     LatencyRow,
     Name,
     PhoneProfile,
@@ -25,9 +31,22 @@ from edgesim.hardware.profiles import (
     SocProcessor,
     SocProfile,
     Text,
+    ThermalProfile,
+    TripRow,
+    WifiProfile,
     read_profile,
 )
-from edgesim.hardware.specs import PhoneSpec, ServerSpec
+from edgesim.hardware.specs import (
+    SEGMENTS,
+    AppSpec,
+    BatterySpec,
+    ChargingBand,
+    PhoneSpec,
+    ServerSpec,
+    ThermalSpec,
+    Trip,
+    ideal_battery,
+)
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import Level, ProcessorSpec
 
@@ -87,10 +106,12 @@ class Catalogue:
         return self._load(name)[1]
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """SHA-256 of the files of these profiles, and of the chips they name."""
+        """SHA-256 of the files of these profiles, and of the chips and cells they name."""
         files = dict(self.files())
         every = set(names)
-        every |= {p.soc for p in map(self.profile, every) if isinstance(p, PhoneProfile)}
+        phones = [p for p in map(self.profile, every) if isinstance(p, PhoneProfile)]
+        every |= {phone.soc for phone in phones}
+        every |= {phone.battery.cell for phone in phones if phone.battery.cell is not None}
         return {name: sha256(files[name].read_bytes()).hexdigest() for name in sorted(every)}
 
     def runtimes(self, name: str) -> list[str]:
@@ -128,32 +149,77 @@ class Catalogue:
             )
         soc = self._load(profile.soc)[1]
         assert isinstance(soc, SocProfile)
-        processors = processor_specs(soc, runtime)
+        processors = dict(processor_specs(soc, runtime))
         if runtime is not None and runtime not in _known_runtimes(soc):
             hint = did_you_mean(runtime, _known_runtimes(soc))
             message = f"nothing is known of {runtime!r} on its CPU; {hint}"
             raise ConfigError([Problem(name, None, "runtime", message)])
-        wifi = profile.wifi
+        scale = profile.power_scale.value if profile.power_scale else 1.0
+        processors = {key: _scaled(spec, scale) for key, spec in processors.items()}
+        thermal = None
+        if profile.thermal is not None:
+            trips = _trips(document, profile.thermal.trips, processors)
+            thermal = _thermal(profile.thermal, trips)
+        memory, screen = profile.memory, profile.screen
+        system_gb = memory.system_gb.value if memory and memory.system_gb else 0.0
+        idle_w = sum(processor.idle_power_w for processor in processors.values())
         return PhoneSpec(
             profile=profile.name,
-            capacity_j=mah_to_j(
-                profile.battery.capacity_mah.value, profile.battery.nominal_voltage_v.value
-            ),
-            suspend_w=profile.power.suspend_w.value,
-            awake_w=profile.power.awake_w.value
-            + sum(processor.idle_power_w for processor in processors.values()),
-            wifi=WifiPower(
-                streams=wifi.streams.value,
-                idle_w=wifi.idle_w.value,
-                receive_w=wifi.receive_w.value,
-                transmit_w=tuple((row.rssi_dbm, row.value) for row in wifi.transmit_w),
-                tail_w=wifi.tail_w.value,
-                tail_s=ms_to_s(wifi.tail_ms.value),
-            ),
-            processors=processors,
-            ram_bytes=profile.memory.ram_gb.value * 1e9 if profile.memory else nan,
-            storage_bps=profile.memory.storage_read_mbps.value * 1e6 if profile.memory else nan,
+            battery=self._battery(document, profile.battery),
+            suspend_w=profile.power.suspend_w.value * scale,
+            awake_w=profile.power.awake_w.value * scale + idle_w,
+            wifi=_wifi(profile.wifi, scale),
+            processors=MappingProxyType(processors),
+            screen_on_w=screen.on_w.value * scale if screen else 0.0,
+            screen_full_w=screen.full_w.value * scale if screen else 0.0,
+            ram_bytes=(memory.ram_gb.value - system_gb) * 1e9 if memory else inf,
+            storage_bps=memory.storage_read_mbps.value * 1e6 if memory else inf,
+            thermal=thermal,
+            memory_bps=soc.memory_bandwidth_gbps.value * 1e9,
         )
+
+    def _battery(self, document: Document, battery: BatteryProfile) -> BatterySpec:
+        """A battery with the curve of its cell; an ideal one without."""
+        volts = battery.nominal_voltage_v.value
+        charge_c = battery.capacity_mah.value * 3.6
+        if battery.cell is None:
+            return ideal_battery(charge_c * volts, volts)
+        if battery.cell not in self.names("cell"):
+            hint = did_you_mean(battery.cell, self.names("cell"))
+            message = f"there is no cell {battery.cell!r}; {hint}"
+            raise ConfigError([document.problem(("battery", "cell"), message)])
+        cell = self._load(battery.cell)[1]
+        assert isinstance(cell, CellProfile)
+        assert battery.resistance_mohm is not None
+        assert battery.charger_w is not None
+        in_an_hour_a = charge_c / 3600
+        limits = cell.charging
+        bands = [ChargingBand(limits.celsius[0], ())]
+        for below_c, row in zip(limits.celsius[1:], limits.limits_c, strict=True):
+            steps = zip(limits.volts, (share * in_an_hour_a for share in row), strict=True)
+            bands.append(ChargingBand(below_c, tuple(steps)))
+        return BatterySpec(
+            volts=_segment_volts(cell, volts),
+            charge_c=charge_c,
+            resistance_ohm=battery.resistance_mohm.value * 1e-3,
+            resistance_factor=tuple(
+                zip(cell.resistance_factor.celsius, cell.resistance_factor.values, strict=True)
+            ),
+            charging=tuple(bands),
+            end_current_a=limits.end_current_c * in_an_hour_a,
+            charger_w=battery.charger_w.value,
+        )
+
+    def app(self, name: str) -> AppSpec:
+        """The app called ``name`` in SI units.
+
+        Raises:
+            ConfigError: as :meth:`profile`, and if it is not an app.
+        """
+        profile = self.profile(name)
+        if not isinstance(profile, AppProfile):
+            raise ConfigError([_wrong_kind(name, profile, "app", self.names("app"))])
+        return AppSpec(name, profile.cpu.value, profile.memory.value, profile.ram_mb.value * 1e6)
 
     def server(self, name: str) -> ServerSpec:
         """The server called ``name`` in SI units.
@@ -233,11 +299,16 @@ def processor_specs(
         if isinstance(processor, ServerProcessor):
             bandwidth, idle_w = processor.memory_bandwidth_gbps.value, 0.0
             slots: int | None = processor.slots.value
+            cluster_w = 0.0
+            curve = processor.load_curve
+            load_curve = tuple(zip(curve.loads, curve.values, strict=True)) if curve else ()
         else:
             assert isinstance(profile, SocProfile)
             assert isinstance(processor, SocProcessor)
             bandwidth, idle_w = profile.memory_bandwidth_gbps.value, processor.idle_power_w.value
             slots = None
+            cluster_w = processor.cluster_power_w.value if processor.cluster_power_w else 0.0
+            load_curve = ()
         runtimes = _runtimes(profile, processor)
         chosen = next(iter(runtimes), "")
         if runtime is not None and runtime in runtimes:
@@ -265,8 +336,91 @@ def processor_specs(
                 }
             ),
             latency_s=_latencies_s(processor.latency_ms),
+            cluster_power_w=cluster_w,
+            unsupported_layers=frozenset(
+                processor.unsupported_layers.values if processor.unsupported_layers else ()
+            ),
+            load_curve=load_curve,
         )
     return MappingProxyType(specs)
+
+
+def _scaled(spec: ProcessorSpec, scale: float) -> ProcessorSpec:
+    """The same processor, all its watts multiplied."""
+    if scale == 1.0:
+        return spec
+    return replace(
+        spec,
+        levels=tuple(Level(row.frequency_hz, row.busy_power_w * scale) for row in spec.levels),
+        idle_power_w=spec.idle_power_w * scale,
+        cluster_power_w=spec.cluster_power_w * scale,
+    )
+
+
+def _wifi(wifi: WifiProfile, scale: float) -> WifiPower:
+    return WifiPower(
+        streams=wifi.streams.value,
+        idle_w=wifi.idle_w.value * scale,
+        receive_w=wifi.receive_w.value * scale,
+        transmit_w=tuple((row.rssi_dbm, row.value * scale) for row in wifi.transmit_w),
+        tail_w=wifi.tail_w.value * scale,
+        tail_s=ms_to_s(wifi.tail_ms.value),
+    )
+
+
+def _segment_volts(cell: CellProfile, nominal_v: float) -> tuple[float, ...]:
+    """Resting voltage in the middle of each segment between cut-off and full.
+
+    The curve is scaled so that their mean is the nominal voltage.
+    """
+    curve = cell.open_circuit
+    empty = np.interp(cell.cutoff_v.value, curve.volts, curve.charge)
+    middles = empty + (1.0 - empty) * (np.arange(SEGMENTS) + 0.5) / SEGMENTS
+    volts = np.interp(middles, curve.charge, curve.volts)
+    return tuple((volts * (nominal_v / volts.mean())).tolist())
+
+
+def _thermal(profile: ThermalProfile, trips: tuple[Trip, ...]) -> ThermalSpec:
+    return ThermalSpec(
+        profile.die_j_per_k.value,
+        profile.die_to_skin_k_per_w.value,
+        profile.skin_j_per_k.value,
+        profile.skin_to_ambient_k_per_w.value,
+        trips,
+    )
+
+
+def _trips(
+    document: Document, rows: list[TripRow], processors: Mapping[str, ProcessorSpec]
+) -> tuple[Trip, ...]:
+    """The rows with levels in place of megahertz; refuses what the chip does not have."""
+    trips, problems = [], []
+    for index, row in enumerate(rows):
+        path = ("thermal", "trips", index)
+        level = cores = 1_000
+        if row.processor is not None and row.processor not in processors:
+            message = f"the chip has no processor {row.processor!r}; " + did_you_mean(
+                row.processor, processors
+            )
+            problems.append(document.problem((*path, "processor"), message))
+            continue
+        if row.processor is not None and row.max_mhz is not None:
+            levels = processors[row.processor].levels
+            within = [k for k, step in enumerate(levels) if step.frequency_hz <= row.max_mhz * 1e6]
+            if not within:
+                message = (
+                    f"{row.processor} has no level within {row.max_mhz:g} MHz; its lowest is "
+                    f"{levels[0].frequency_hz / 1e6:g} MHz"
+                )
+                problems.append(document.problem((*path, "max_mhz"), message))
+                continue
+            level = within[-1]
+        if row.max_cores is not None:
+            cores = row.max_cores
+        trips.append(Trip(row.sensor, row.trip_c, row.clear_c, row.processor or "", level, cores))
+    if problems:
+        raise ConfigError(problems)
+    return tuple(trips)
 
 
 def _known_runtimes(soc: SocProfile) -> list[str]:

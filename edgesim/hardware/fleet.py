@@ -1,24 +1,24 @@
 """The fleet: every phone described in arrays, and built as an object when it first acts.
 
-A phone that never acts costs no object and no event. What it drew is worked out at the end in
-closed form, from the same profile and with the same booking as a built one.
+A phone that never acts costs no event, and an object only for the moment at the end in which it
+lives through the run, from one change around it to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import inf
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.core.clock import Clock
-from edgesim.core.power import NOBODY
 from edgesim.core.signals import ConstantBank, SignalBank
 from edgesim.hardware.device import DeviceEnd
-from edgesim.hardware.phone import Phone
+from edgesim.hardware.phone import QUIET, Phone, Surroundings
+from edgesim.hardware.processor import Governor
 from edgesim.hardware.specs import PhoneSpec
+from edgesim.hardware.truth import Truth
 from edgesim.network.wifi import AccessPoint
 
 __all__ = ["Fleet", "PhoneGroup"]
@@ -35,6 +35,9 @@ class PhoneGroup:
         charge: of each battery at the start, shape ``(len(devices),)``.
         access_point: where they are associated; ``None`` for no network.
         rssi: signal strength there, one row per phone; ``None`` without a network.
+        surroundings: what the world does to each of them.
+        governors: who sets the clocks, by processor.
+        truth: how each of them differs from its profile.
     """
 
     name: str
@@ -43,6 +46,9 @@ class PhoneGroup:
     charge: NDArray[np.float64]
     access_point: AccessPoint | None
     rssi: SignalBank | None
+    surroundings: Callable[[int], Surroundings] = lambda _: QUIET
+    governors: Mapping[str, Governor] = field(default_factory=dict)
+    truth: Callable[[int], Truth] = lambda _: Truth()
 
 
 class Fleet:
@@ -103,6 +109,9 @@ class Fleet:
                 float(group.charge[place]),
                 group.access_point,
                 rssi.signal(place if group.rssi is not None else 0),
+                group.surroundings(place),
+                group.governors,
+                group.truth(place),
             )
             self._built[row] = phone
             if self._on_built is not None:
@@ -117,33 +126,11 @@ class Fleet:
     def ends(self) -> Iterator[DeviceEnd]:
         """What every phone has come to by now, in order of their numbers."""
         for row in range(len(self)):
-            phone = self._built.get(row)
-            if phone is None:
-                yield self._end_of_idle(row)
-            else:
-                group, place = self.group_of(row)
-                yield phone.end_of_run(float(group.charge[place]))
-
-    def _end_of_idle(self, row: int) -> DeviceEnd:
-        """A phone that was never built: idle all along, or until its battery was empty."""
-        group, place = self.group_of(row)
-        spec, charge = group.spec, float(group.charge[place])
-        start_j = spec.capacity_j * charge
-        on_s = min(self._clock.now, start_j / spec.idle_w if spec.idle_w else inf)
-        rows = [
-            ("base", "suspend", NOBODY, spec.suspend_w * on_s),
-            ("wifi", "idle", NOBODY, spec.wifi.idle_w * on_s),
-        ]
-        drawn_j = spec.idle_w * on_s
-        return DeviceEnd(
-            group.devices[place],
-            spec.profile,
-            charge,
-            max(start_j - drawn_j, 0.0) / spec.capacity_j,
-            drawn_j,
-            dict.fromkeys(spec.processors, 0.0),
-            [entry for entry in rows if entry[3]],
-        )
+            was_built = row in self._built
+            group, place = self.group_of(row)
+            yield self.phone(row).end_of_run(float(group.charge[place]))
+            if not was_built:
+                del self._built[row]  # it has told its life and is not needed any more
 
 
 _NO_SIGNAL = ConstantBank([-200.0])

@@ -9,6 +9,7 @@ from edgesim.core.power import NOBODY, Meter
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.processor import Processor
 from edgesim.hardware.specs import ServerSpec
+from edgesim.hardware.truth import AS_PUBLISHED, Truth
 
 __all__ = ["Server", "Tenant"]
 
@@ -34,17 +35,26 @@ class Server:
         clock: the clock.
         name: the site's name in the scenario.
         spec: its profile.
+        truth: how it differs from its profile.
     """
 
     __slots__ = ("_tenants", "meter", "name", "processors", "spec")
 
-    def __init__(self, clock: Clock, name: str, spec: ServerSpec) -> None:
+    def __init__(
+        self, clock: Clock, name: str, spec: ServerSpec, truth: Truth = AS_PUBLISHED
+    ) -> None:
         self.name = name
         self.spec = spec
         self.meter = Meter(clock, name)
         self.meter.component("base", spec.idle_power_w, "idle")
         self.processors = {
-            key: Processor(clock, self.meter, processor)
+            key: Processor(
+                clock,
+                self.meter,
+                processor,
+                slower=truth.slower.get(key, 1.0),
+                hungrier=truth.hungrier.get(key, 1.0),
+            )
             for key, processor in spec.processors.items()
         }
         self._tenants: dict[str, Tenant] = {}

@@ -4,12 +4,126 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import nan
+from math import inf
 
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import ProcessorSpec
 
-__all__ = ["PhoneSpec", "ServerSpec"]
+__all__ = [
+    "SEGMENTS",
+    "AppSpec",
+    "BatterySpec",
+    "ChargingBand",
+    "PhoneSpec",
+    "ServerSpec",
+    "ThermalSpec",
+    "Trip",
+    "ideal_battery",
+]
+
+SEGMENTS = 100
+"""Segments of equal charge in a battery; within each, voltage and resistance are constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingBand:
+    """The currents allowed in one band of temperature.
+
+    Attributes:
+        below_c: the band ends at this temperature of the battery.
+        steps: (volts at the terminals, amperes allowed up to there), increasing volts; empty: none.
+    """
+
+    below_c: float
+    steps: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatterySpec:
+    """A battery.
+
+    Attributes:
+        volts: resting voltage in each of :data:`SEGMENTS` segments of equal charge, from empty to
+            full.
+        charge_c: coulombs in all of them.
+        resistance_ohm: at 25 degrees Celsius.
+        resistance_factor: (Celsius, factor) rows, straight lines between; empty: 1.
+        charging: bands from cold to hot; outside of them, and if there are none, nothing charges.
+        end_current_a: charging is over when no more than this would flow.
+        charger_w: the most that the charger gives.
+    """
+
+    volts: tuple[float, ...]
+    charge_c: float
+    resistance_ohm: float = 0.0
+    resistance_factor: tuple[tuple[float, float], ...] = ()
+    charging: tuple[ChargingBand, ...] = ()
+    end_current_a: float = 0.0
+    charger_w: float = 0.0
+
+    @property
+    def capacity_j(self) -> float:
+        """Joules when full."""
+        return sum(self.volts) * self.charge_c / SEGMENTS
+
+
+def ideal_battery(capacity_j: float, voltage_v: float = 3.85) -> BatterySpec:
+    """A battery of one voltage, without resistance."""
+    return BatterySpec((voltage_v,) * SEGMENTS, capacity_j / voltage_v)
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What happens between a sensor's reaching one temperature and its cooling to another.
+
+    Attributes:
+        sensor: ``die`` or ``skin``.
+        trip_c, clear_c: Celsius at which it begins and ends.
+        processor: which is limited; empty for all of the phone, which then goes off.
+        level: the highest level it may use.
+        cores: how many of its cores may be used.
+    """
+
+    sensor: str
+    trip_c: float
+    clear_c: float
+    processor: str = ""
+    level: int = 1_000
+    cores: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalSpec:
+    """Two masses in a row: die, skin, and the air around.
+
+    Attributes:
+        die_j_per_k, skin_j_per_k: their heat capacities.
+        die_to_skin_k_per_w, skin_to_ambient_k_per_w: what lies between.
+        trips: from cool to hot within a processor.
+    """
+
+    die_j_per_k: float
+    die_to_skin_k_per_w: float
+    skin_j_per_k: float
+    skin_to_ambient_k_per_w: float
+    trips: tuple[Trip, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """What an app of the phone's owner uses while it runs.
+
+    Attributes:
+        name: of its profile.
+        cpu: share of the time of every core at the top clock, in [0, 1].
+        memory: share of the memory's bandwidth, in [0, 1].
+        ram_bytes: held while it runs.
+    """
+
+    name: str
+    cpu: float
+    memory: float
+    ram_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,37 +132,54 @@ class PhoneSpec:
 
     Attributes:
         profile: the name of its profile.
-        capacity_j: a full battery.
+        battery: its battery.
         suspend_w: base power with nothing active.
         awake_w: base power with something active, the processors' idle power included.
         wifi: its Wi-Fi.
         processors: by name.
-        ram_bytes: memory, system and all; NaN if the profile does not say.
-        storage_bps: bytes per second read from storage; NaN if the profile does not say.
+        screen_on_w: watts of the screen at its lowest brightness.
+        screen_full_w: what full brightness adds.
+        ram_bytes: memory free for models and apps; infinity if the profile does not say.
+        storage_bps: bytes per second read from storage; infinity if the profile does not say.
+        thermal: how it warms up; ``None``: it does not.
+        memory_bps: peak bandwidth of the memory, bytes per second.
     """
 
     profile: str
-    capacity_j: float
+    battery: BatterySpec
     suspend_w: float
     awake_w: float
     wifi: WifiPower
     processors: Mapping[str, ProcessorSpec]
-    ram_bytes: float = nan
-    storage_bps: float = nan
+    screen_on_w: float = 0.0
+    screen_full_w: float = 0.0
+    ram_bytes: float = inf
+    storage_bps: float = inf
+    thermal: ThermalSpec | None = None
+    memory_bps: float = inf
 
     @property
     def peak_w(self) -> float:
         """No state of the phone draws more than this."""
+        return self.peak_board_w + self.peak_die_w
+
+    @property
+    def peak_board_w(self) -> float:
+        """The part of it outside the processors."""
         return (
             max(self.suspend_w, self.awake_w)
+            + self.screen_on_w
+            + self.screen_full_w
             + self.wifi.peak_w
-            + sum(processor.busy_power_w for processor in self.processors.values())
         )
 
     @property
-    def idle_w(self) -> float:
-        """What it draws when nothing is active and the radio sleeps."""
-        return self.suspend_w + self.wifi.idle_w
+    def peak_die_w(self) -> float:
+        """The processors' part of it."""
+        return sum(
+            max(processor.power_w(level, processor.cores) for level in range(len(processor.levels)))
+            for processor in self.processors.values()
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 
 from edgesim.core.capacity import Job, SharedCapacity
 from edgesim.core.clock import Clock, Order, Timer
-from edgesim.core.power import Meter, User
+from edgesim.core.power import Meter, PowerState, User
 from edgesim.core.signals import Signal
 from edgesim.core.units import BITS_PER_BYTE, mbps_to_bps
 
@@ -388,6 +388,11 @@ class WifiRadio:
         self._tail_mark = 0.0
         self._tails = access_point.tails(power.tail_s)
         self.tail_number = 0
+
+    @property
+    def state(self) -> PowerState:
+        """What it draws."""
+        return self._state
 
     @property
     def flows(self) -> int:

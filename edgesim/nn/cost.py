@@ -40,11 +40,14 @@ __all__ = [
     "inference_energy_j",
     "inference_s",
     "is_supported",
+    "layout_s",
     "load_s",
+    "memory_share",
     "power_w",
     "resident_bytes",
     "spread",
     "term_seconds",
+    "traffic_bytes",
     "training_bytes",
     "training_energy_j",
     "training_s",
@@ -124,7 +127,8 @@ class Level:
 
     Attributes:
         frequency_hz: the clock.
-        busy_power_w: watts above idle of one busy core of a CPU, of a whole GPU or DSP.
+        busy_power_w: watts above idle of a CPU with one busy core, what the cluster draws once
+            included; of the whole of a GPU or DSP.
     """
 
     frequency_hz: float
@@ -151,6 +155,10 @@ class ProcessorSpec:
         latency_s: measured seconds of one inference (batch 1, top level, all cores) by (model,
             precision). Where there is one it is used, and the efficiencies only scale it to other
             levels and threads.
+        cluster_power_w: the part of a CPU's busy watts that further busy cores do not add again.
+        unsupported_layers: kinds of layers; models with one of them cannot run here.
+        load_curve: of a server, (share of full load, share of its busy watts above idle),
+            increasing to (1, 1); empty: in proportion.
     """
 
     name: str
@@ -164,11 +172,38 @@ class ProcessorSpec:
     memory_bps: float = 1e9
     efficiency: Mapping[str, Efficiency] = field(default_factory=dict)
     latency_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    cluster_power_w: float = 0.0
+    unsupported_layers: frozenset[str] = frozenset()
+    load_curve: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of ln(measured / predicted); 0 if nothing is known of it."""
+        return max((row.sigma for row in self.efficiency.values()), default=0.0)
 
     @property
     def busy_power_w(self) -> float:
         """Watts above idle with all of it at work at the top level."""
-        return self.levels[-1].busy_power_w * self.cores
+        return self.power_w(-1, self.cores)
+
+    def power_w(self, level: int, cores: int) -> float:
+        """Watts above idle with so many busy cores (1 for what is used as a whole) at a level."""
+        if cores < 1:
+            return 0.0
+        one_core_w = self.levels[level].busy_power_w
+        return one_core_w + (cores - 1) * (one_core_w - self.cluster_power_w)
+
+    def load_w(self, load: float) -> float:
+        """Watts above idle of a server's processor at a share of full load, in [0, 1]."""
+        if not self.load_curve:
+            return load * self.busy_power_w
+        before = (0.0, 0.0)
+        for point in self.load_curve:
+            if load <= point[0]:
+                share = (load - before[0]) / (point[0] - before[0])
+                return (before[1] + share * (point[1] - before[1])) * self.busy_power_w
+            before = point
+        return before[1] * self.busy_power_w
 
 
 class Estimate(NamedTuple):
@@ -404,12 +439,13 @@ def core_set(clusters: Sequence[ProcessorSpec], threads: int) -> ProcessorSpec:
     used = spread(clusters, threads)
     slowest = used[-1][0]
     cores = sum(count for _, count in used)
-    power_w = sum(cluster.levels[-1].busy_power_w * count for cluster, count in used)
+    power_w = sum(cluster.power_w(-1, count) for cluster, count in used)
     return replace(
         slowest,
         name="+".join(cluster.name for cluster, _ in used),
         levels=(replace(slowest.levels[-1], busy_power_w=power_w / cores),),
         cores=cores,
+        cluster_power_w=0.0,
         latency_s=MappingProxyType({}),
     )
 
@@ -419,8 +455,15 @@ def _core_speed(processor: ProcessorSpec) -> float:
 
 
 def is_supported(model: ModelCost, processor: ProcessorSpec) -> bool:
-    """Whether this kind and family of processor can run the model at all."""
-    return not ({processor.kind, processor.family} & model.unsupported_on)
+    """Whether this kind and family of processor can run the model, and all its kinds of layers."""
+    if {processor.kind, processor.family} & model.unsupported_on:
+        return False
+    return not (processor.unsupported_layers and processor.unsupported_layers & _kinds(model))
+
+
+@lru_cache(maxsize=512)
+def _kinds(model: ModelCost) -> frozenset[str]:
+    return frozenset(layer.kind for layer in model.layers)
 
 
 def inference_s(
@@ -461,6 +504,35 @@ def inference_s(
     return measured_s * (
         seconds / _total(_work(model, precision), processor, precision, -1, processor.cores)
     )
+
+
+def memory_share(
+    model: ModelCost,
+    processor: ProcessorSpec,
+    precision: str,
+    *,
+    level: int = -1,
+    threads: int | None = None,
+    batch: int = 1,
+) -> float:
+    """The share of an inference's time that goes into moving values and weights, in [0, 1].
+
+    That much of it waits longer when others use the memory. Arguments as for :func:`inference_s`;
+    0 for a processor that is known by measured latencies alone.
+    """
+    if precision not in processor.efficiency:
+        return 0.0
+    threads = processor.cores if threads is None else threads
+    amounts = _work(model, precision, batch)
+    seconds = term_seconds(amounts, processor, precision, level=level, threads=threads).tolist()
+    total = float(sum(seconds))
+    return (seconds[_EXCHANGE] + seconds[_MOVE] + seconds[_WEIGHTS]) / total if total else 0.0
+
+
+def traffic_bytes(model: ModelCost, precision: str, batch: int = 1) -> float:
+    """Bytes of weights and values that an inference reads and writes, caches left aside."""
+    amounts = _work(model, precision, batch)
+    return float(amounts[_EXCHANGE] + amounts[_MOVE] + amounts[_WEIGHTS])
 
 
 def inference_energy_j(
@@ -518,7 +590,7 @@ def training_energy_j(
 def power_w(processor: ProcessorSpec, level: int = -1, threads: int | None = None) -> float:
     """Watts above idle while one job runs on it, on one of its slots if it has several."""
     cores = processor.cores if threads is None else min(threads, processor.cores)
-    return processor.levels[level].busy_power_w * cores / (processor.slots or 1)
+    return processor.power_w(level, cores) / (processor.slots or 1)
 
 
 def _total(
@@ -570,13 +642,17 @@ def load_s(model: ModelCost, processor: ProcessorSpec, precision: str, storage_b
     """
     if not storage_bps > 0:
         raise ValueError(f"storage_bps must be above 0; found {storage_bps}")
-    weights = model.weight_bytes(precision)
-    if precision not in processor.efficiency:  # known by measured latencies alone
-        return weights / storage_bps
+    return model.weight_bytes(precision) / storage_bps + layout_s(model, processor, precision)
+
+
+def layout_s(model: ModelCost, processor: ProcessorSpec, precision: str) -> float:
+    """The part of :func:`load_s` in which the processor is at work; 0 where only latencies are known."""
+    if precision not in processor.efficiency:
+        return 0.0
     layout = np.zeros(len(TERMS))
-    layout[_WEIGHTS] = 2 * weights
+    layout[_WEIGHTS] = 2 * model.weight_bytes(precision)
     layout[_DISPATCH] = _work(model, precision)[_DISPATCH]
-    return weights / storage_bps + _total(layout, processor, precision, -1, 1)
+    return _total(layout, processor, precision, -1, 1)
 
 
 class CostTable:
@@ -601,7 +677,7 @@ class CostTable:
         "_measured",
         "_power_w",
         "_processors",
-        "_rows_of_sort",
+        "_rows_of_processor",
         "targets",
     )
 
@@ -629,8 +705,7 @@ class CostTable:
             precision: (rows, np.ascontiguousarray(by_term[:, rows]))
             for precision, rows in _places(precision for _, precision, _ in targets).items()
         }
-        self._rows_of_sort = _places(self._processors[name].kind for name, _, _ in targets)
-        self._rows_of_sort |= _places(self._processors[name].family for name, _, _ in targets)
+        self._rows_of_processor = _places(name for name, _, _ in targets)
         self._measured = {key for processor in processors for key in processor.latency_s}
         self._estimates: dict[tuple[ModelCost, str, str, int], Estimate] = {}
 
@@ -648,8 +723,9 @@ class CostTable:
             for amount, per_unit in zip(amounts, block, strict=True):
                 of_precision += amount * per_unit
             total[rows] = of_precision
-        for sort in model.unsupported_on & self._rows_of_sort.keys():
-            total[self._rows_of_sort[sort]] = np.nan
+        for name, rows in self._rows_of_processor.items():
+            if not is_supported(model, self._processors[name]):
+                total[rows] = np.nan
         if self._measured:
             self._take_measured(model, total)
         return total

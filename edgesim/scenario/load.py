@@ -20,6 +20,9 @@ from edgesim.core.documents import (
 )
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue, catalogue_folder
+from edgesim.hardware.phone import NO_APP
+from edgesim.hardware.profiles import PhoneProfile
+from edgesim.nn.cost import ProcessorSpec
 from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
@@ -37,6 +40,7 @@ __all__ = [
     "Override",
     "device_names",
     "find_scenario",
+    "fixed_level",
     "load_scenario",
     "parse_override",
     "scenario_names",
@@ -129,7 +133,7 @@ def load_scenario(
     if scenario is not None and not problems:
         for place, spec in _traces(scenario):
             try:
-                traces[spec.file] = _read_trace(path.parent / spec.file, spec)
+                traces[spec.file] = _read_trace(path.parent / spec.file, spec, str(place[-1]))
             except ConfigError as error:
                 problems += error.problems
             except (OSError, ValueError, csv.Error) as error:
@@ -235,6 +239,8 @@ def _dangling(
         look((*path, "network"), group.get("network"), networks, "network")
         problems += _unloadable(document, (*path, "profile"), group, catalogue)
         problems += _unknown_runtime(document, (*path, "runtime"), group, catalogue)
+        problems += _unknown_apps(document, (*path, "app"), group.get("app"), catalogue)
+        problems += _not_in_phone(document, path, group, catalogue)
     for key, site in _entries(sites):
         path = ("sites", key)
         if site.get("server") not in profiles:
@@ -330,6 +336,91 @@ def _unknown_runtime(
     return [document.problem(path, message)]
 
 
+def _unknown_apps(
+    document: Document, path: KeyPath, spec: object, catalogue: Catalogue
+) -> list[Problem]:
+    """Apps that are named but not known, wherever the signal names them; and broken ones."""
+    names: list[tuple[KeyPath, object]] = [(path, spec)]
+    if isinstance(spec, dict):
+        names = [((*path, "value"), spec.get("value"))]
+        names += [((*path, "values", k), name) for k, name in enumerate(_list(spec, "values"))]
+        names += [
+            ((*path, "steps", k, 1), step[1])
+            for k, step in enumerate(_list(spec, "steps"))
+            if isinstance(step, list) and len(step) == 2
+        ]
+    known = [NO_APP.name, *catalogue.names("app")]
+    problems = []
+    for place, name in names:
+        if not isinstance(name, str) or name == NO_APP.name:
+            continue
+        if name not in known:
+            message = f"there is no app {name!r}; {did_you_mean(name, known)}"
+            problems.append(document.problem(place, message))
+            continue
+        try:
+            catalogue.app(name)
+        except ConfigError as error:
+            problems += error.problems
+    return problems
+
+
+def _not_in_phone(
+    document: Document, path: KeyPath, group: Mapping[str, Any], catalogue: Catalogue
+) -> list[Problem]:
+    """What a group asks of its phones that they do not have."""
+    name = group.get("profile")
+    try:
+        spec = catalogue.phone(name) if isinstance(name, str) else None
+        profile = catalogue.profile(name) if isinstance(name, str) else None
+    except ConfigError:
+        return []  # told of already
+    if spec is None or not isinstance(profile, PhoneProfile):
+        return []
+    problems = []
+    for key, section, has in (
+        ("screen_on", "screen", profile.screen is not None),
+        ("plugged_in", "battery.cell", profile.battery.cell is not None),
+    ):
+        if key in group and not has:
+            message = f"the profile {name} has no {section}; add it there, or leave {key} out"
+            problems.append(document.problem((*path, key), message))
+    governor = group.get("governor")
+    if not isinstance(governor, dict):
+        return problems
+    by_processor = {"default": governor} if "kind" in governor else governor
+    for processor, chosen in by_processor.items():
+        place: KeyPath = (*path, "governor")
+        if by_processor is governor:
+            place = (*place, processor)
+        if processor != "default" and processor not in spec.processors:
+            known = ["default", *spec.processors]
+            message = f"{name} has no processor {processor!r}; {did_you_mean(processor, known)}"
+            problems.append(document.problem(place, message))
+            continue
+        mhz = chosen.get("mhz") if isinstance(chosen, dict) else None
+        if not isinstance(mhz, int | float):
+            continue
+        if processor == "default":
+            message = "a fixed level is one processor's own; name the processor: {gpu: {...}}"
+            problems.append(document.problem(place, message))
+        elif fixed_level(spec.processors[processor], mhz) is None:
+            levels = ", ".join(
+                f"{k.frequency_hz / 1e6:g}" for k in spec.processors[processor].levels
+            )
+            message = f"{processor} of {name} has no level of {mhz:g} MHz; it has {levels}"
+            problems.append(document.problem((*place, "mhz"), message))
+    return problems
+
+
+def fixed_level(processor: ProcessorSpec, mhz: float) -> int | None:
+    """The number of the level at so many megahertz, to within half of one; ``None``: there is none."""
+    for index, level in enumerate(processor.levels):
+        if abs(level.frequency_hz / 1e6 - mhz) <= 0.5:
+            return index
+    return None
+
+
 def _unknown_controllers(
     document: Document, path: KeyPath, chosen: object, end: KeyPath = ()
 ) -> list[Problem]:
@@ -393,13 +484,30 @@ def _names_of(group: str, spec: Mapping[str, Any]) -> list[str]:
 # --- traces and size -----------------------------------------------------------------------------
 
 
-def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec]]:
+_RANGES = {
+    "rssi_dbm": (-150, 0, "dBm"),
+    "ambient_c": (-60, 80, "C"),
+    "screen_on": (0, 1, "(1 is on)"),
+    "plugged_in": (0, 1, "(1 is on)"),
+}
+"""What the values of a trace may be, by the key that it stands at."""
+
+
+def _signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
+    """Place, phones and specification of every signal that changes."""
     for name, group in scenario.phones.items():
-        if isinstance(group.rssi_dbm, TraceSpec):
-            yield ("phones", name, "rssi_dbm"), group.rssi_dbm
+        for key in (*_RANGES, "app"):
+            spec = getattr(group, key)
+            if spec is not None:
+                yield ("phones", name, key), group.count, spec
 
 
-def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
+def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec]]:
+    return ((path, spec) for path, _, spec in _signals(scenario) if isinstance(spec, TraceSpec))
+
+
+def _read_trace(path: Path, spec: TraceSpec, key: str) -> tuple[list[float], list[float]]:
+    lowest, highest, unit = _RANGES[key]
     problems: list[Problem] = []
     times_s: list[float] = []
     values: list[float] = []
@@ -415,8 +523,11 @@ def _read_trace(path: Path, spec: TraceSpec) -> tuple[list[float], list[float]]:
             except ValueError:
                 problems.append(Problem(str(path), line, "", f"not two numbers: {','.join(row)}"))
                 continue
-            if not (isfinite(time_s) and -150 <= value <= 0):
-                message = f"needs a finite time and -150 to 0 dBm, found {time_s:g},{value:g}"
+            if not (isfinite(time_s) and lowest <= value <= highest):
+                message = (
+                    f"needs a finite time and {lowest} to {highest} {unit}, "
+                    f"found {time_s:g},{value:g}"
+                )
                 problems.append(Problem(str(path), line, "", message))
             elif times_s and time_s < times_s[-1] + 1e-3:
                 message = f"times must increase by 0.001 s at least; {time_s:g} s follows {times_s[-1]:g} s"
@@ -447,16 +558,15 @@ def _too_much(document: Document, scenario: Scenario, traces: Traces) -> list[Pr
         phones = sum(scenario.phones[name].count for name in job.phones or scenario.phones)
         requests += rate_per_s * phones * scenario.duration_s
     changes = 0.0
-    for group in scenario.phones.values():
-        spec = group.rssi_dbm
+    for _, phones, spec in _signals(scenario):
         if isinstance(spec, GaussMarkovSpec):
-            changes += group.count * scenario.duration_s / spec.step_s
+            changes += phones * scenario.duration_s / spec.step_s
         elif isinstance(spec, MarkovSpec):
-            changes += group.count * scenario.duration_s / min(spec.mean_dwell_s)
+            changes += phones * scenario.duration_s / min(spec.mean_dwell_s)
         elif isinstance(spec, ScheduleSpec):
-            changes += group.count * scenario.duration_s / spec.period_s * len(spec.steps)
+            changes += phones * scenario.duration_s / spec.period_s * len(spec.steps)
         elif isinstance(spec, TraceSpec) and spec.period_s is not None:
-            changes += group.count * scenario.duration_s / spec.period_s * len(traces[spec.file][0])
+            changes += phones * scenario.duration_s / spec.period_s * len(traces[spec.file][0])
     problems = []
     for key, count, limit in (
         ("requests", requests, scenario.limits.requests),

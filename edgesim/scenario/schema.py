@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
@@ -14,7 +14,6 @@ __all__ = [
     "InferenceJobSpec",
     "PhoneGroupSpec",
     "Scenario",
-    "SignalSpec",
     "SiteSpec",
     "WifiSpec",
 ]
@@ -28,22 +27,23 @@ SlotName = Literal["offloading"]
 # --- signals -------------------------------------------------------------------------------------
 
 
-class ConstantSpec(Schema):
-    """One value for ever; a bare number means the same."""
+Value = TypeVar("Value")
+
+
+class ConstantSpec(Schema, Generic[Value]):
+    """One value for ever; the bare value means the same."""
 
     kind: Literal["constant"]
-    value: Dbm
+    value: Value
 
 
-class ScheduleSpec(Schema):
+class ScheduleSpec(Schema, Generic[Value]):
     """Values at fixed times, repeated."""
 
     kind: Literal["schedule"]
     period_s: Seconds
     """After so long it begins again."""
-    steps: Annotated[
-        list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(min_length=1)
-    ]
+    steps: Annotated[list[Annotated[tuple[float, Value], Field(strict=False)]], Field(min_length=1)]
     """Pairs [seconds from the start of the period, value]; the first at 0."""
 
     @model_validator(mode="after")
@@ -57,16 +57,14 @@ class ScheduleSpec(Schema):
                 )
         if self.steps[-1][0] >= self.period_s:
             raise ValueError("the last of the steps must come before the period ends")
-        for _, value in self.steps:
-            _in_dbm_range(value)
         return self
 
 
-class MarkovSpec(Schema):
+class MarkovSpec(Schema, Generic[Value]):
     """A continuous-time Markov chain."""
 
     kind: Literal["markov"]
-    values: Annotated[list[Dbm], Field(min_length=2, max_length=100)]
+    values: Annotated[list[Value], Field(min_length=2, max_length=100)]
     """What it is worth in each state."""
     mean_dwell_s: list[Annotated[float, Field(ge=1e-3, le=1e10)]]
     """Mean time in each state at a stretch."""
@@ -87,23 +85,25 @@ class MarkovSpec(Schema):
         return self
 
 
-class GaussMarkovSpec(Schema):
+class GaussMarkovSpec(Schema, Generic[Value]):
     """A stationary Gauss-Markov process, sampled and held."""
 
     kind: Literal["gauss_markov"]
-    mean: Dbm
+    mean: Value
     std: Annotated[float, Field(ge=0, le=50)]
-    """Standard deviation, dB."""
+    """Standard deviation, in the unit of the mean."""
     step_s: Annotated[float, Field(ge=1e-3, le=1e10)] = 1.0
     """How long a value holds."""
     correlation_time_s: Seconds = 10.0
     """After so long the correlation has fallen to 1/e."""
-    min: Dbm = -110.0
-    max: Dbm = -20.0
+    min: Value | None = None
+    """No value is below. Default: -110 dBm, -30 C."""
+    max: Value | None = None
+    """No value is above. Default: -20 dBm, 60 C."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.min > self.max:
+        if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
             raise ValueError("min must not be above max")
         return self
 
@@ -126,23 +126,77 @@ class TraceSpec(Schema):
         return self
 
 
-def _number_as_constant(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return {"kind": "constant", "value": value}
-    return value
+def _value_as_constant(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"kind": "constant", "value": value}
 
 
-def _in_dbm_range(value: float) -> None:
-    if not -150 <= value <= 0:
-        raise ValueError(f"{value:g} dBm is not between -150 and 0")
+def _switch(value: Any) -> Any:
+    """YAML's on and off, which may be read as text."""
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
 
 
-_SignalKinds = ConstantSpec | ScheduleSpec | MarkovSpec | GaussMarkovSpec | TraceSpec
+Celsius = Annotated[float, Field(ge=-60, le=80)]
+Switch = Annotated[bool, BeforeValidator(_switch, json_schema_input_type=bool)]
 
-SignalSpec = Annotated[
-    Annotated[_SignalKinds, Field(discriminator="kind")],
-    BeforeValidator(_number_as_constant, json_schema_input_type=float | _SignalKinds),
+_DbmKinds = (
+    ConstantSpec[Dbm] | ScheduleSpec[Dbm] | MarkovSpec[Dbm] | GaussMarkovSpec[Dbm] | TraceSpec
+)
+_CelsiusKinds = (
+    ConstantSpec[Celsius]
+    | ScheduleSpec[Celsius]
+    | MarkovSpec[Celsius]
+    | GaussMarkovSpec[Celsius]
+    | TraceSpec
+)
+_SwitchKinds = ConstantSpec[Switch] | ScheduleSpec[Switch] | MarkovSpec[Switch] | TraceSpec
+_AppKinds = ConstantSpec[str] | ScheduleSpec[str] | MarkovSpec[str]
+
+DbmSignal = Annotated[
+    Annotated[_DbmKinds, Field(discriminator="kind")],
+    BeforeValidator(_value_as_constant, json_schema_input_type=float | _DbmKinds),
 ]
+CelsiusSignal = Annotated[
+    Annotated[_CelsiusKinds, Field(discriminator="kind")],
+    BeforeValidator(_value_as_constant, json_schema_input_type=float | _CelsiusKinds),
+]
+SwitchSignal = Annotated[
+    Annotated[_SwitchKinds, Field(discriminator="kind")],
+    BeforeValidator(_value_as_constant, json_schema_input_type=bool | _SwitchKinds),
+]
+AppSignal = Annotated[
+    Annotated[_AppKinds, Field(discriminator="kind")],
+    BeforeValidator(_value_as_constant, json_schema_input_type=str | _AppKinds),
+]
+
+
+class GovernorSpec(Schema):
+    """Who sets a processor's clock; its bare kind means the same."""
+
+    kind: Literal["performance", "powersave", "schedutil", "fixed", "controller"]
+    """Always the top level; always the lowest; by use, as Linux does; one level; or whoever decides
+    where a request runs chooses among all levels."""
+    mhz: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """The level of ``fixed``."""
+
+    @model_validator(mode="after")
+    def _level_of_fixed(self) -> Self:
+        if (self.kind == "fixed") != (self.mhz is not None):
+            raise ValueError("'fixed' needs mhz, and only 'fixed' has one")
+        return self
+
+
+def _kind_alone(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Governors = dict[
+    str, Annotated[GovernorSpec, BeforeValidator(_kind_alone, json_schema_input_type=str)]
+]
+
+
+def _for_all(value: Any) -> Any:
+    is_one = isinstance(value, str) or (isinstance(value, dict) and "kind" in value)
+    return {"default": value} if is_one else value
 
 
 # --- the world -----------------------------------------------------------------------------------
@@ -181,8 +235,23 @@ class PhoneGroupSpec(Schema):
     the first of each processor's calibration."""
     network: str | None = None
     """Where they are associated. Default: no network."""
-    rssi_dbm: SignalSpec | None = None
+    rssi_dbm: DbmSignal | None = None
     """Strength of the signal there, each phone by its own stream."""
+    governor: Annotated[
+        Governors, BeforeValidator(_for_all, json_schema_input_type=str | Governors)
+    ] = {}
+    """Who sets the clocks: for all processors, or by processor (``default``: the others). Default:
+    schedutil."""
+    app: AppSignal | None = None
+    """What its owner runs: ``none`` or the name of an app profile. Default: none."""
+    screen_on: SwitchSignal | None = None
+    """Whether the screen is on. Default: never."""
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of the screen while it is on."""
+    plugged_in: SwitchSignal | None = None
+    """Whether the charger is connected. Default: never."""
+    ambient_c: CelsiusSignal | None = None
+    """Temperature of the air. Default: 25."""
 
     @model_validator(mode="after")
     def _signal_needs_network(self) -> Self:
@@ -227,6 +296,9 @@ class InferenceJobSpec(Schema):
     """Least accuracy that will do, as a fraction."""
     decision_overhead_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
     """Simulated time that each decision takes."""
+    models_loaded: Literal["at_start", "on_demand"] = "at_start"
+    """Whether the model is in the phones' memory from the start, for as many targets as fit (the
+    cheapest first), or is loaded when it is first used; evicted, it is loaded again."""
     controllers: dict[SlotName, str] = {}
     """Who sits in the slots of this job, before the scenario's own."""
 
@@ -236,10 +308,10 @@ class StatesSpec(Schema):
 
     devices: list[str] | None = None
     """Names of phones. Default: all."""
-    quantities: Annotated[list[Literal["power_w", "charge"]], Field(min_length=1)] = [
-        "power_w",
-        "charge",
-    ]
+    quantities: Annotated[
+        list[Literal["power_w", "charge", "die_c", "skin_c", "mhz"]], Field(min_length=1)
+    ] = ["power_w", "charge"]
+    """Watts drawn; charge; temperatures; the clock of each processor, as ``PROCESSOR_mhz``."""
 
 
 class RecordSpec(Schema):
@@ -249,6 +321,16 @@ class RecordSpec(Schema):
     """Fill decisions.parquet."""
     states: StatesSpec | None = None
     """Fill states.parquet. Default: not."""
+
+
+class MismatchSpec(Schema):
+    """How far devices are from their profiles, and meters from the truth. No controller sees either."""
+
+    spread: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Each processor's seconds and watts are multiplied by lognormal factors of median 1, whose
+    sigma is this many times the cost model's own error there."""
+    meter_noise: Annotated[float, Field(ge=0, le=1)] = 0.07
+    """Standard deviation of the energies that controllers are told, relative to the truth."""
 
 
 class LimitsSpec(Schema):
@@ -278,5 +360,7 @@ class Scenario(Schema):
         dict[SlotName, Annotated[list[str], Field(min_length=1)]], Field(max_length=1)
     ] = {}
     """Run once per name, with that controller in the slot of every job, and compare."""
+    mismatch: MismatchSpec | None = None
+    """Default: devices are as published, and meters exact."""
     record: RecordSpec = RecordSpec()
     limits: LimitsSpec = LimitsSpec()

@@ -18,7 +18,7 @@ from edgesim.controllers.slots import Setting, Slot
 from edgesim.core.clock import Clock
 from edgesim.core.errors import SimulationError
 from edgesim.core.power import check_books
-from edgesim.core.random import Streams, uniforms
+from edgesim.core.random import Streams, normals, uniforms
 from edgesim.core.recorder import Recorder, Table
 from edgesim.core.signals import (
     ConstantBank,
@@ -28,17 +28,23 @@ from edgesim.core.signals import (
     TraceBank,
 )
 from edgesim.core.units import ms_to_s
+from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.fleet import Fleet, PhoneGroup
-from edgesim.hardware.phone import Phone
+from edgesim.hardware.phone import NO_APP, Phone, Surroundings
+from edgesim.hardware.processor import Governor
 from edgesim.hardware.server import Server
+from edgesim.hardware.truth import AS_PUBLISHED, Truth
 from edgesim.network.wifi import AccessPoint
-from edgesim.scenario.load import LoadedScenario, device_names
+from edgesim.nn.cost import ProcessorSpec
+from edgesim.scenario.load import LoadedScenario, device_names, fixed_level
 from edgesim.scenario.schema import (
     ConstantSpec,
     GaussMarkovSpec,
+    GovernorSpec,
     InferenceJobSpec,
     MarkovSpec,
     PeriodicSpec,
+    PhoneGroupSpec,
     ScheduleSpec,
     TraceSpec,
 )
@@ -81,8 +87,7 @@ class World:
             for name, spec in sorted(scenario.networks.items())
         }
         self.servers = {
-            name: Server(self.clock, name, loaded.catalogue.server(spec.server))
-            for name, spec in sorted(scenario.sites.items())
+            name: self._server(name, spec.server) for name, spec in sorted(scenario.sites.items())
         }
         self.fleet = Fleet(
             self.clock, [self._group(name, access_points) for name in scenario.phones], self._watch
@@ -94,29 +99,99 @@ class World:
 
     # -- building ---------------------------------------------------------------------------------
 
+    def _server(self, name: str, profile: str) -> Server:
+        spec = self._loaded.catalogue.server(profile)
+        return Server(self.clock, name, spec, self._truth(name, 1, spec.processors)(0))
+
     def _group(self, name: str, access_points: Mapping[str, AccessPoint]) -> PhoneGroup:
         spec = self._scenario.phones[name]
-        devices = device_names(name, spec.count)
+        phone = self._loaded.catalogue.phone(spec.profile, spec.runtime)
         return PhoneGroup(
             name=name,
-            devices=devices,
-            spec=self._loaded.catalogue.phone(spec.profile, spec.runtime),
+            devices=device_names(name, spec.count),
+            spec=phone,
             charge=np.full(spec.count, spec.charge),
             access_point=None if spec.network is None else access_points[spec.network],
             rssi=None
             if spec.rssi_dbm is None
             else self._bank(spec.rssi_dbm, "rssi", name, spec.count),
+            surroundings=self._surroundings(name, spec),
+            governors={
+                processor: _governor(spec.governor, cost)
+                for processor, cost in phone.processors.items()
+            },
+            truth=self._truth(name, spec.count, phone.processors),
         )
 
-    def _bank(self, spec: Any, what: str, group: str, count: int) -> SignalBank:
-        """One signal per phone of a group, each from streams of its own."""
+    def _surroundings(self, name: str, spec: PhoneGroupSpec) -> Callable[[int], Surroundings]:
+        """What the world does to each phone of a group."""
+        catalogue, count = self._loaded.catalogue, spec.count
+        apps = [
+            NO_APP,
+            *(catalogue.app(app) for app in sorted(_app_names(spec.app) - {NO_APP.name})),
+        ]
+        number = {app.name: float(index) for index, app in enumerate(apps)}
+        banks = [
+            self._bank(signal, what, name, count, value)
+            for signal, what, value in (
+                (spec.app or _constant(NO_APP.name), "app", number.__getitem__),
+                (spec.screen_on or _constant(0.0), "screen", float),
+                (spec.plugged_in or _constant(0.0), "plugged", float),
+                (spec.ambient_c or _constant(_AMBIENT_C), "ambient", float),
+            )
+        ]
+
+        def of(place: int) -> Surroundings:
+            app, screen, plugged, ambient_c = (bank.signal(place) for bank in banks)
+            return Surroundings(app, screen, plugged, ambient_c, tuple(apps), spec.brightness)
+
+        return of
+
+    def _truth(
+        self, device: str, count: int, processors: Mapping[str, ProcessorSpec]
+    ) -> Callable[[int], Truth]:
+        """How each device of a group really differs from its profile."""
+        mismatch = self._scenario.mismatch
+        if mismatch is None or not mismatch.spread:
+            return lambda _: AS_PUBLISHED
+        names = _stream_names(device, count)
+        factors: dict[str, list[Mapping[str, float]]] = {}
+        for what in ("slower", "hungrier"):
+            columns = {}
+            for name, processor in sorted(processors.items()):
+                keys = self._streams.keys(f"{what} {name}", names)
+                sigma = mismatch.spread * processor.sigma
+                columns[name] = np.exp(sigma * normals(keys, 0, 1)[:, 0]).tolist()
+            factors[what] = [
+                {name: column[place] for name, column in columns.items()} for place in range(count)
+            ]
+        return lambda place: Truth(factors["slower"][place], factors["hungrier"][place])
+
+    def _bank(
+        self,
+        spec: Any,
+        what: str,
+        group: str,
+        count: int,
+        number: Callable[[Any], float] = float,
+    ) -> SignalBank:
+        """One signal per phone of a group, each from streams of its own.
+
+        Args:
+            spec: what the scenario says.
+            what: the quantity; names the streams.
+            group: the group.
+            count: how many phones.
+            number: turns its values into numbers.
+        """
         streams = self._streams
         phones = _stream_names(group, count)
         match spec:
             case ConstantSpec():
-                return ConstantBank(np.full(count, spec.value))
+                return ConstantBank(np.full(count, number(spec.value)))
             case ScheduleSpec():
-                times_s, values = zip(*spec.steps, strict=True)
+                times_s, steps = zip(*spec.steps, strict=True)
+                values = [number(value) for value in steps]
                 offsets_s = np.zeros(count)
                 return TraceBank(times_s, values, period_s=spec.period_s, offsets_s=offsets_s)
             case TraceSpec():
@@ -131,19 +206,20 @@ class World:
                 return MarkovBank(
                     streams.keys(f"{what} dwell", phones),
                     streams.keys(f"{what} jump", phones),
-                    spec.values,
+                    [number(value) for value in spec.values],
                     spec.mean_dwell_s,
                     spec.jumps,
                 )
             case GaussMarkovSpec():
+                lowest, highest = _LIMITS[what]
                 return GaussMarkovBank(
                     streams.keys(what, phones),
                     spec.mean,
                     spec.std,
                     spec.step_s,
                     spec.correlation_time_s,
-                    spec.min,
-                    spec.max,
+                    lowest if spec.min is None else spec.min,
+                    highest if spec.max is None else spec.max,
                 )
         raise SimulationError(f"unknown signal {spec!r}")
 
@@ -181,6 +257,9 @@ class World:
             },
             slot=self._slot("offloading", name, spec),
             horizon_s=scenario.duration_s,
+            is_preloaded=spec.models_loaded == "at_start",
+            meter_noise=scenario.mismatch.meter_noise if scenario.mismatch else 0.0,
+            noise_keys=self._streams.keys(f"meter {name}", phones).tolist(),
             requests=self._recorder.table("requests"),
             decisions=self._recorder.table("decisions"),
         )
@@ -196,13 +275,15 @@ class World:
         """Have the changes of a phone written down, if the scenario wants them."""
         spec = self._scenario.record.states
         table = self._recorder.table("states")
-        if spec is None or table is None:
-            return
-        if spec.devices is not None and phone.name not in spec.devices:
+        if spec is None or table is None or not self._is_recorded(phone.name):
             return
         watcher = _StateWriter(self.clock, phone, spec.quantities, table)
-        phone.meter.watch(watcher.note)
+        phone.watch(watcher.note)
         self._state_writers.append(watcher)
+
+    def _is_recorded(self, device: str) -> bool:
+        spec = self._scenario.record.states
+        return spec is not None and (spec.devices is None or device in spec.devices)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -243,6 +324,12 @@ class World:
                 activity.cut_off()
             if phone.radio is not None:
                 phone.radio.settle()
+            phone.look()
+        if self._scenario.record.states is not None:
+            # Those that have not acted have lived all the same.
+            for row in range(len(self.fleet)):
+                if self._is_recorded(self.fleet.device(row)):
+                    self.fleet.phone(row).look()
         for writer in self._state_writers:
             writer.write()
         ends = [("phone", end) for end in self.fleet.ends()]
@@ -264,6 +351,7 @@ class World:
                         end.charge_start if phone_only else None,
                         end.charge_end if phone_only else None,
                         end.energy_drawn_j,
+                        *(None if number != number else number for number in _of_phone(end)),
                         *(end.busy_s.get(key) for key in names),
                     )
                 )
@@ -274,6 +362,50 @@ class World:
             "energy_j": fsum(end.energy_drawn_j for kind, end in ends if kind == "phone"),
             "energy_servers_j": fsum(end.energy_drawn_j for kind, end in ends if kind == "server"),
         }
+
+
+def _of_phone(end: DeviceEnd) -> tuple[float, ...]:
+    return (
+        end.energy_charged_j,
+        end.stored_start_j,
+        end.stored_end_j,
+        end.peak_die_c,
+        end.peak_skin_c,
+        end.throttled_s,
+        end.off_s,
+    )
+
+
+_AMBIENT_C = 25.0
+_LIMITS = {"rssi": (-110.0, -20.0), "ambient": (-30.0, 60.0)}
+"""Between what a Gauss-Markov signal stays if the scenario does not say."""
+
+
+def _constant(value: object) -> ConstantSpec[Any]:
+    return ConstantSpec(kind="constant", value=value)
+
+
+def _app_names(spec: Any) -> set[str]:
+    """The names that a signal of apps may take."""
+    match spec:
+        case ConstantSpec():
+            return {spec.value}
+        case ScheduleSpec():
+            return {name for _, name in spec.steps}
+        case MarkovSpec():
+            return set(spec.values)
+    return set()
+
+
+def _governor(chosen: Mapping[str, GovernorSpec], processor: ProcessorSpec) -> Governor:
+    spec = chosen.get(processor.name) or chosen.get("default")
+    if spec is None:
+        return Governor("schedutil")
+    if spec.mhz is None:
+        return Governor(spec.kind)
+    level = fixed_level(processor, spec.mhz)
+    assert level is not None
+    return Governor(spec.kind, level)
 
 
 def _stream_names(group: str, count: int) -> list[tuple[str, int]]:
@@ -331,7 +463,7 @@ class _StateWriter:
     def __init__(self, clock: Clock, phone: Phone, quantities: Sequence[str], table: Table) -> None:
         self._clock = clock
         self._phone = phone
-        self._quantities = sorted(quantities)
+        self._quantities = frozenset(quantities)
         self._table = table
         self._noted: tuple[float, dict[str, float]] | None = None
 
@@ -340,15 +472,27 @@ class _StateWriter:
         now_s = self._clock.now
         if self._noted is not None and self._noted[0] != now_s:
             self.write()
+        self._noted = (now_s, self._states())
+
+    def _states(self) -> dict[str, float]:
         phone = self._phone
-        self._noted = (now_s, {"power_w": phone.meter.power_w, "charge": phone.battery.charge})
+        states = {"power_w": phone.meter.power_w, "charge": phone.battery.charge}
+        if phone.thermal is not None:
+            states |= {"die_c": phone.thermal.die_c, "skin_c": phone.thermal.skin_c}
+        states |= {
+            f"{name}_mhz": processor.frequency_hz / 1e6
+            for name, processor in phone.processors.items()
+        }
+        return states
 
     def write(self) -> None:
         """Write down what was noted last."""
         if self._noted is not None:
             time_s, values = self._noted
             self._table.add_all(
-                (time_s, self._phone.name, quantity, values[quantity])
-                for quantity in self._quantities
+                (time_s, self._phone.name, quantity, value)
+                for quantity, value in sorted(values.items())
+                if quantity in self._quantities
+                or ("mhz" in self._quantities and quantity.endswith("_mhz"))
             )
             self._noted = None

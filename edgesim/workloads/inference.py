@@ -26,13 +26,27 @@ from edgesim.controllers.slots import (
     Target,
 )
 from edgesim.core.clock import Clock, Order
+from edgesim.core.random import normals
 from edgesim.core.recorder import Table
 from edgesim.hardware.fleet import Fleet, PhoneGroup
+from edgesim.hardware.memory import Memory
 from edgesim.hardware.phone import Phone
-from edgesim.hardware.processor import Execution, Processor
+from edgesim.hardware.processor import (
+    PERFORMANCE,
+    Execution,
+    Governor,
+    InferenceTask,
+    Processor,
+)
 from edgesim.hardware.server import Server, Tenant
 from edgesim.hardware.specs import PhoneSpec
-from edgesim.nn.cost import inference_energy_j, inference_s
+from edgesim.nn.cost import (
+    ProcessorSpec,
+    inference_energy_j,
+    inference_s,
+    layout_s,
+    resident_bytes,
+)
 from edgesim.nn.model import ModelCost
 from edgesim.workloads.arrivals import Arrivals
 from edgesim.workloads.what_if import forecast_local, forecast_remote
@@ -43,8 +57,9 @@ OffloadingSlot = Slot[OffloadingObservation, Target, OffloadingOutcome]
 
 DONE = "done"
 UNFINISHED = "unfinished"
-FAILED_OFF = "failed:battery_empty"
-FAILED_NO_TARGET = "failed:no_target"
+FAILED = "failed:"
+FAILED_NO_TARGET = FAILED + "no_target"
+FAILED_NO_MEMORY = FAILED + "out_of_memory"
 EVALUATION = "evaluation"
 
 
@@ -66,13 +81,17 @@ class Plan:
     """How a target is carried out.
 
     Attributes:
-        label: the target as text.
+        label: the target as text, a level by its clock.
         processor: on the phone; empty for another place.
         remote: the processor at another place; ``None`` for the phone.
         tenant: the job's account there.
         half_rtt_s: the way to it, and back again.
-        work_s: seconds on the processor alone.
+        task: what the processor does.
+        level: at which level, if that is the controller's choice.
         accuracy: of the result.
+        resident_bytes: memory that the model holds there.
+        read_s: seconds to read it from storage when it is not in memory,
+        layout_s: and seconds of the processor, at the top level, to make it ready.
     """
 
     label: str
@@ -80,8 +99,17 @@ class Plan:
     remote: Processor | None
     tenant: Tenant | None
     half_rtt_s: float
-    work_s: float
+    task: InferenceTask
+    level: int | None
     accuracy: float
+    resident_bytes: float = 0.0
+    read_s: float = 0.0
+    layout_s: float = 0.0
+
+    @property
+    def memory_key(self) -> tuple[str, str, str]:
+        """What the phone's memory knows its model by."""
+        return self.task.model.name, self.processor, self.task.precision
 
 
 class Menu:
@@ -90,39 +118,80 @@ class Menu:
     __slots__ = ("connected", "offline", "plans")
 
     def __init__(
-        self, job: str, spec: PhoneSpec, model: ModelCost, sites: Mapping[str, Site]
+        self,
+        job: str,
+        spec: PhoneSpec,
+        governors: Mapping[str, Governor],
+        model: ModelCost,
+        sites: Mapping[str, Site],
     ) -> None:
         self.plans: dict[Target, Plan] = {}
         local, remote = [], []
+        tasks = {precision: InferenceTask(model, precision) for precision in sorted(model.accuracy)}
         for name, processor in sorted(spec.processors.items()):
-            for precision, accuracy in sorted(model.accuracy.items()):
-                work_s = inference_s(model, processor, precision)
-                compute_j = inference_energy_j(model, processor, precision)
-                if work_s is None or compute_j is None:
-                    continue
-                target = Target(DEVICE, name, precision)
-                self.plans[target] = Plan(
-                    str(target), name, None, None, 0.0, work_s, accuracy.value
-                )
-                energy_j = compute_j + spec.awake_w * work_s
-                local.append(Option(target, processor.kind, accuracy.value, work_s, energy_j))
+            governor = governors.get(name, PERFORMANCE)
+            for precision, task in tasks.items():
+                for level, chosen in _levels(governor, processor):
+                    work_s = inference_s(model, processor, precision, level=level)
+                    compute_j = inference_energy_j(model, processor, precision, level=level)
+                    if work_s is None or compute_j is None:
+                        continue
+                    target = Target(DEVICE, name, precision, chosen)
+                    clock_hz = processor.levels[level].frequency_hz
+                    at = "" if chosen is None else f"@{clock_hz / 1e6:g}MHz"
+                    accuracy = model.accuracy[precision].value
+                    self.plans[target] = Plan(
+                        f"{DEVICE}/{name}/{precision}{at}",
+                        name,
+                        None,
+                        None,
+                        0.0,
+                        task,
+                        chosen,
+                        accuracy,
+                        resident_bytes(model, precision),
+                        model.weight_bytes(precision) / spec.storage_bps,
+                        layout_s(model, processor, precision) if spec.storage_bps < inf else 0.0,
+                    )
+                    energy_j = compute_j + spec.awake_w * work_s
+                    local.append(
+                        Option(target, processor.kind, accuracy, work_s, energy_j, clock_hz)
+                    )
         for place, site in sorted(sites.items()):
             tenant, half_rtt_s = site.server.tenant(job), 0.5 * site.rtt_s
+            tasks = {precision: InferenceTask(model, precision) for precision in tasks}
             for name, running in sorted(site.server.processors.items()):
-                for precision, accuracy in sorted(model.accuracy.items()):
+                for precision, task in tasks.items():
                     work_s = inference_s(model, running.spec, precision)
                     if work_s is None:
                         continue
                     target = Target(place, name, precision)
+                    accuracy = model.accuracy[precision].value
                     self.plans[target] = Plan(
-                        str(target), "", running, tenant, half_rtt_s, work_s, accuracy.value
+                        str(target), "", running, tenant, half_rtt_s, task, None, accuracy
                     )
                     energy_j = spec.awake_w * work_s
+                    clock_hz = running.spec.levels[-1].frequency_hz
                     remote.append(
-                        Option(target, running.spec.kind, accuracy.value, work_s, energy_j)
+                        Option(target, running.spec.kind, accuracy, work_s, energy_j, clock_hz)
                     )
         self.offline = tuple(local)
         self.connected = tuple(local + remote)
+
+    def preload(self, memory: Memory) -> None:
+        """Put the model into a phone's memory for as many targets as fit, cheapest promise first."""
+        for option in sorted(self.offline, key=lambda option: option.compute_energy_j):
+            plan = self.plans[option.target]
+            memory.put(plan.memory_key, plan.resident_bytes)
+
+
+def _levels(governor: Governor, processor: ProcessorSpec) -> list[tuple[int, int | None]]:
+    """The levels that a single job may run at, and each as its target names it."""
+    levels = range(len(processor.levels))
+    if governor.kind == "controller":
+        return [(level, level) for level in levels]
+    alone = {"powersave": 0, "fixed": governor.level}
+    return [(alone.get(governor.kind, levels[-1]), None)]
 
 
 class InferenceJob:
@@ -141,6 +210,9 @@ class InferenceJob:
         sites: where requests can be sent, by name.
         slot: who decides.
         horizon_s: the end of the run; no request arrives at or after it.
+        is_preloaded: whether its models are in the phones' memory when it begins, as far as they fit.
+        meter_noise: standard deviation of what the phones' meters read, relative to the truth.
+        noise_keys: stream keys of that noise, one per phone.
         requests, decisions: tables to fill, if wanted.
     """
 
@@ -159,6 +231,9 @@ class InferenceJob:
         sites: Mapping[str, Site],
         slot: OffloadingSlot,
         horizon_s: float,
+        is_preloaded: bool = True,
+        meter_noise: float = 0.0,
+        noise_keys: Sequence[int] = (),
         requests: Table | None,
         decisions: Table | None,
     ) -> None:
@@ -169,6 +244,8 @@ class InferenceJob:
         self.accuracy_min = accuracy_min
         self.decision_overhead_s = decision_overhead_s
         self.slot = slot
+        self.meter_noise = meter_noise
+        self._is_preloaded = is_preloaded
         self.requests = requests
         self.decisions = decisions
         self._fleet = fleet
@@ -178,13 +255,15 @@ class InferenceJob:
             group, _ = fleet.group_of(row)
             if group.name not in menus:
                 menus[group.name] = self._menu(group, sites)
-            source = _Source(row, menus[group.name], arrivals.times(index))
+            noise_key = noise_keys[index] if meter_noise else 0
+            source = _Source(row, menus[group.name], arrivals.times(index), noise_key)
             time_s = next(source.times)
             if time_s < horizon_s:
                 clock.call_at(time_s, Order.ARRIVAL, self._arrive, source)
 
     def _menu(self, group: PhoneGroup, sites: Mapping[str, Site]) -> Menu:
-        return Menu(self.name, group.spec, self.model, sites if group.access_point else {})
+        reachable = sites if group.access_point else {}
+        return Menu(self.name, group.spec, group.governors, self.model, reachable)
 
     def _arrive(self, source: _Source) -> None:
         time_s = next(source.times)
@@ -193,19 +272,24 @@ class InferenceJob:
         phone = source.phone
         if phone is None:
             phone = source.phone = self._fleet.phone(source.row)
-        Request(self, phone, source.menu).start()
+            if self._is_preloaded:
+                source.menu.preload(phone.memory)
+        source.requests += 1
+        Request(self, phone, source).start()
 
 
 class _Source:
     """Where requests of one job on one phone come from."""
 
-    __slots__ = ("menu", "phone", "row", "times")
+    __slots__ = ("menu", "noise_key", "phone", "requests", "row", "times")
 
-    def __init__(self, row: int, menu: Menu, times: Iterator[float]) -> None:
+    def __init__(self, row: int, menu: Menu, times: Iterator[float], noise_key: int) -> None:
         self.row = row
         self.menu = menu
         self.times = times
+        self.noise_key = noise_key
         self.phone: Phone | None = None
+        self.requests = 0
 
 
 class Request:
@@ -220,11 +304,14 @@ class Request:
     __slots__ = (
         "_execution",
         "_inference",
+        "_is_cold",
         "_latency_s",
         "_menu",
+        "_number",
         "_observation",
         "_phone",
         "_plan",
+        "_source",
         "_start_s",
         "_target",
         "energy_j",
@@ -232,10 +319,13 @@ class Request:
         "status",
     )
 
-    def __init__(self, inference: InferenceJob, phone: Phone, menu: Menu) -> None:
+    def __init__(self, inference: InferenceJob, phone: Phone, source: _Source) -> None:
         self._inference = inference
         self._phone = phone
-        self._menu = menu
+        self._source = source
+        self._menu = source.menu
+        self._number = source.requests
+        self._is_cold = False
         self._start_s = inference.clock._now
         self._target: Target | None = None
         self._plan: Plan | None = None
@@ -251,7 +341,8 @@ class Request:
     def start(self) -> None:
         """Arrive: look around and ask the controller."""
         inference, phone, now_s = self._inference, self._phone, self._start_s
-        radio = phone.radio
+        phone.look()
+        radio, app, thermal = phone.radio, phone.app, phone.thermal
         if radio is None:
             rssi_dbm, options = nan, self._menu.offline
         else:
@@ -266,14 +357,17 @@ class Request:
             inference.deadline_s,
             inference.accuracy_min,
             rssi_dbm,
-            0.0,
-            0.0,
+            app.cpu,
+            app.memory,
             phone.battery.charge,
+            phone.battery.is_plugged,
+            nan if thermal is None else thermal.skin_c,
             options,
+            self.is_ready,
             self.what_if if inference.slot.needs_what_if else None,
         )
         if not phone.is_on:
-            self._close(FAILED_OFF)
+            self._close(FAILED + phone.off_reason)
         elif not options:
             self._close(FAILED_NO_TARGET)
         else:
@@ -296,22 +390,62 @@ class Request:
         plan, phone = self._plan, self._phone
         assert plan is not None
         if plan.remote is None:
-            processor = phone.processor(plan.processor)
-            self._execution = processor.run(self, plan.work_s, self._completed)
+            resident = phone.memory.claim(self, plan.memory_key, plan.resident_bytes)
+            if resident is None:
+                self.ran_out_of_memory()
+            elif resident.is_loaded:
+                self._compute()
+            elif next(iter(resident.tenants)) is self:
+                self.load_model()
+            else:
+                self._is_cold = True  # somebody else is loading it
         else:
             assert phone.radio is not None
             phone.radio.send(self, self._inference.model.input_bytes, self._uploaded)
 
+    def load_model(self) -> None:
+        """The model is not in memory: read it from storage, then make it ready."""
+        plan, clock = self._plan, self._inference.clock
+        assert plan is not None
+        self._is_cold = plan.read_s > 0.0
+        if plan.read_s:
+            clock.call_at(clock._now + plan.read_s, Order.COMPLETION, self._lay_out)
+        else:
+            self._loaded()
+
+    def _lay_out(self, _: None) -> None:
+        plan = self._plan
+        assert plan is not None
+        if not self.status:
+            processor = self._phone.processor(plan.processor)
+            self._execution = processor.run(self, plan.layout_s, self._loaded, plan.level)
+
+    def _loaded(self) -> None:
+        self._phone.memory.loaded(self)
+        self._compute()
+
+    def model_is_loaded(self) -> None:
+        """Somebody else has loaded the model: go on."""
+        self._compute()
+
+    def _compute(self) -> None:
+        plan = self._plan
+        assert plan is not None
+        processor = self._phone.processor(plan.processor)
+        self._execution = processor.run(self, plan.task, self._completed, plan.level)
+
     def _uploaded(self) -> None:
         plan, clock = self._plan, self._inference.clock
         assert plan is not None
+        clock.call_at(clock._now + plan.half_rtt_s, Order.COMPLETION, self._serve)
+
+    def _serve(self, _: None) -> None:
+        # Whether the phone is still on does not concern the server.
+        plan = self._plan
+        assert plan is not None
         assert plan.remote is not None
         assert plan.tenant is not None
-        # Whether the phone is still on then does not concern the server.
-        execution = Execution(plan.remote, plan.tenant, plan.work_s, self._served)
-        clock.call_at(
-            clock._now + plan.half_rtt_s, Order.COMPLETION, plan.remote.capacity.add, execution
-        )
+        plan.remote.run(plan.tenant, plan.task, self._served)
 
     def _served(self) -> None:
         plan, clock = self._plan, self._inference.clock
@@ -325,17 +459,24 @@ class Request:
             radio.receive(self, self._inference.model.output_bytes, self._completed)
 
     def _completed(self) -> None:
-        self._execution = None
+        if self._execution is not None:
+            self._execution = None
+            self._phone.memory.release(self)
         self._latency_s = self._inference.clock._now - self._start_s
         self._phone.end(self)
         self._close(DONE)
 
     # -- its end ----------------------------------------------------------------------------------
 
-    def phone_went_off(self) -> None:
-        """The battery is empty: give everything back and fail."""
+    def phone_went_off(self, reason: str) -> None:
+        """The phone has gone off: give everything back and fail."""
         self._give_back()
-        self._close(FAILED_OFF)
+        self._close(FAILED + reason)
+
+    def ran_out_of_memory(self) -> None:
+        """There is no room for the model, or no more: give everything back and fail."""
+        self._give_back()
+        self._close(FAILED_NO_MEMORY)
 
     def tail_ended(self) -> None:
         """The radio has left the tail after a transfer of this request."""
@@ -349,9 +490,10 @@ class Request:
 
     def _give_back(self) -> None:
         phone = self._phone
-        if self._execution is not None and self._plan is not None:
-            phone.processor(self._plan.processor).cancel(self._execution)
+        if self._execution is not None:
+            self._execution.cancel()
             self._execution = None
+        phone.memory.release(self)
         if phone.radio is not None:
             phone.radio.abort(self)
         phone.end(self)
@@ -395,6 +537,8 @@ class Request:
                     rssi_dbm if rssi_dbm == rssi_dbm else None,
                     observation.co_cpu,
                     observation.co_mem,
+                    observation.skin_c if observation.skin_c == observation.skin_c else None,
+                    None if plan is None or plan.remote is not None else self._is_cold,
                     EVALUATION,
                 )
             )
@@ -425,11 +569,26 @@ class Request:
             outcome = OffloadingOutcome(
                 status,
                 self._latency_s,
-                self.energy_j,
+                self._metered_j(),
                 in_time,
                 plan.accuracy if status == DONE else nan,
             )
             inference.slot.learn(observation, target, outcome)
+
+    def _metered_j(self) -> float:
+        """What the phone's meter says it has cost: the same error under every controller."""
+        noise = self._inference.meter_noise
+        if not noise:
+            return self.energy_j
+        error = float(normals(self._source.noise_key, self._number, 1)[0])
+        return max(self.energy_j * (1.0 + noise * error), 0.0)
+
+    def is_ready(self, target: Target) -> bool:
+        """Whether the model is in memory for this target."""
+        plan = self._menu.plans.get(target)
+        if plan is None or plan.remote is not None:
+            return plan is not None
+        return not plan.read_s or self._phone.memory.is_ready(plan.memory_key)
 
     # -- what the oracle may ask ------------------------------------------------------------------
 
@@ -443,15 +602,20 @@ class Request:
         inference, phone = self._inference, self._phone
         start_s = inference.clock._now + inference.decision_overhead_s
         if plan.remote is None:
-            processor = phone.processor(plan.processor)
-            end_s, energy_j = forecast_local(processor, plan.work_s, start_s)
+            resident_bytes = 0.0 if self.is_ready(target) else plan.resident_bytes
+            if not phone.memory.has_room(resident_bytes):
+                return Forecast(inf, inf)
+            read_s, layout_s = (0.0, 0.0) if self.is_ready(target) else (plan.read_s, plan.layout_s)
+            end_s, energy_j = forecast_local(
+                phone, plan.processor, plan.task, plan.level, start_s, read_s, layout_s
+            )
         else:
             assert phone.radio is not None
             model = inference.model
             end_s, energy_j = forecast_remote(
                 phone.radio,
                 plan.remote,
-                plan.work_s,
+                plan.task,
                 plan.half_rtt_s,
                 model.input_bytes,
                 model.output_bytes,

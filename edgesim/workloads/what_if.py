@@ -2,14 +2,16 @@
 
 Everything that others do is frozen as it is at the moment of asking, and nobody arrives later; the
 weather is the one that will really be. In a world with nothing else in it the answer equals the
-simulation to 1e-9. A battery that would run empty meanwhile is not foreseen.
+simulation to 1e-9. A battery that would run empty meanwhile is not foreseen, nor is heat that would
+limit a processor more than it does now.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-from edgesim.hardware.processor import Processor
+from edgesim.hardware.phone import Phone
+from edgesim.hardware.processor import Arithmetic, Processor, Task
 from edgesim.network.wifi import WifiRadio, transfer_end_s
 
 __all__ = ["LOOK_AHEAD_S", "forecast_local", "forecast_remote"]
@@ -18,18 +20,58 @@ LOOK_AHEAD_S = 3600.0
 """A transfer that would not end within so long counts as never ending."""
 
 
-def forecast_local(processor: Processor, work_s: float, start_s: float) -> tuple[float, float]:
-    """End and joules of work that starts on a phone's processor at ``start_s``."""
-    share = processor.capacity.capacity_for(1.0)
-    run_s = work_s / share
-    sharers = processor.capacity.in_service + 1
-    return start_s + run_s, processor.spec.busy_power_w * run_s / sharers
+def forecast_local(
+    phone: Phone,
+    processor_name: str,
+    task: Task,
+    level: int | None,
+    start_s: float,
+    read_s: float,
+    layout_s: float,
+) -> tuple[float, float]:
+    """End and joules of a task that starts on a phone's processor at ``start_s``.
+
+    Args:
+        phone: the phone.
+        processor_name: of its processor.
+        task: what is done.
+        level: the level that is asked for, if any.
+        start_s: when.
+        read_s: seconds to read the model from storage first; 0 if it is in memory,
+        layout_s: and seconds of the processor to make it ready.
+    """
+    processor = phone.processor(processor_name).place
+    time_s, energy_j = start_s + read_s, 0.0
+    for each in (Arithmetic(layout_s), task) if layout_s else (task,):
+        time_s, each_j = _play(phone, processor, each, level, time_s)
+        energy_j += each_j
+    return time_s, energy_j
+
+
+def _play(
+    phone: Phone, processor: Processor, task: Task, level: int | None, start_s: float
+) -> tuple[float, float]:
+    """End and joules of a task, with the apps that will run meanwhile."""
+    around = phone.surroundings
+    jobs = processor.capacity.in_service + 1
+    wish = processor.wish(level)
+    energy_j, left = 0.0, 1.0
+    for from_s, to_s, app_number in around.app.segments(start_s, inf):
+        app = around.apps[int(app_number)]
+        pace = processor.pace(jobs, wish, app.cpu, app.memory)
+        run_s = processor.alone_s(task, pace) / pace.own * jobs
+        power_w = processor.own_w(pace) / jobs
+        if left * run_s <= to_s - from_s:
+            return from_s + left * run_s, energy_j + power_w * left * run_s
+        left -= (to_s - from_s) / run_s
+        energy_j += power_w * (to_s - from_s)
+    raise AssertionError("a signal's segments go on for ever")
 
 
 def forecast_remote(
     radio: WifiRadio,
     processor: Processor,
-    work_s: float,
+    task: Task,
     half_rtt_s: float,
     input_bytes: float,
     output_bytes: float,
@@ -43,7 +85,7 @@ def forecast_remote(
     at_server_s = uploaded_s + half_rtt_s
     # The line at the server moves on while the request is on its way.
     queue_s = max(processor.capacity.backlog_s() - (at_server_s - now_s), 0.0)
-    back_s = at_server_s + queue_s + work_s + half_rtt_s
+    back_s = at_server_s + queue_s + processor.work_s(task) + half_rtt_s
     end_s, down_j = _transfer(radio, back_s, output_bytes, sending=False)
     if end_s == inf:
         return inf, inf

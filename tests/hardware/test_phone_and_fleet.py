@@ -29,7 +29,7 @@ WIFI = WifiPower(
 )
 SPEC = PhoneSpec(
     profile="test_phone",
-    capacity_j=100.0,
+    battery=ideal_battery(100.0),
     suspend_w=0.03,
     awake_w=0.5,
     wifi=WIFI,
