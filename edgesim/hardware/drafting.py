@@ -153,8 +153,8 @@ class _Page:
         self.comment(
             "",
             f"Its currents are increments over the parts below ({_AOSP}); W = mA x {NOMINAL_V} V "
-            "unless the file names a voltage. Replace every null by a number and say where it is "
-            f"from; 'edgesim validate {self.name}.yaml' lists what is still to be done. "
+            "unless the file names a voltage. Replace every null by a number and say, in quotes, where it "
+            f"is from; 'edgesim validate {self.name}.yaml' lists what is still to be done. "
             "Look twice at every DOUBT.",
         )
         if profile.twice:
@@ -451,14 +451,14 @@ def _screen(page: _Page, profile: PowerProfile) -> None:
 _OPTIONAL = """\
 # Optional; without them any number of models fits, and the phone never warms up.
 # memory:
-#   ram_gb: {value: , source: }  # TODO source: GB of memory
-#   system_gb: {value: , source: }  # TODO source: GB that the system holds of it
-#   storage_read_mbps: {value: , source: }  # TODO source: MB/s of a long read
+#   ram_gb: {value: , source: ""}  # TODO source: GB of memory
+#   system_gb: {value: , source: ""}  # TODO source: GB that the system holds of it
+#   storage_read_mbps: {value: , source: ""}  # TODO source: MB/s of a long read
 # thermal:
-#   die_j_per_k: {value: , source: }  # TODO source: see a shipped phone
-#   die_to_skin_k_per_w: {value: , source: }  # TODO source:
-#   skin_j_per_k: {value: , source: }  # TODO source:
-#   skin_to_ambient_k_per_w: {value: , source: }  # TODO source:"""
+#   die_j_per_k: {value: , source: ""}  # TODO source: see a shipped phone
+#   die_to_skin_k_per_w: {value: , source: ""}  # TODO source:
+#   skin_j_per_k: {value: , source: ""}  # TODO source:
+#   skin_to_ambient_k_per_w: {value: , source: ""}  # TODO source:"""
 
 
 def _not_modelled(page: _Page, profile: PowerProfile) -> None:
@@ -543,7 +543,9 @@ def _processor(
         description += f", cluster{cluster.number}"
     page.lines.append(f'    description: "{description} in {_quoted(page.source_file)}"')
     if not is_gpu:
-        page.comment("    ", "in_order: true  # for Cortex-A53, A55, A510 and the like")
+        page.comment(
+            "    ", "in_order: true  # TODO: uncomment for Cortex-A53, A55, A510 and the like"
+        )
         cores = None if cluster.cores is None else float(cluster.cores)
         source = f"{page.source_file}, cpu.clusters.cores"
         page.number(f"{path}.cores", cores, source, "cores of the cluster")

@@ -260,7 +260,7 @@ class _Reader:
         self._count += 1
         if self._count > _MOST_VALUES:
             message = f"has more than {_MOST_VALUES} numbers, which no power profile has"
-            raise ConfigError([_problem(self.file, self._line, message)])
+            raise ConfigError([Problem(self.file, self._line, self._key, message)])
         try:
             number = float(text)
         except ValueError:
