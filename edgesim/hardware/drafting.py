@@ -257,6 +257,10 @@ def _watts(milliamperes: float, volts: float = NOMINAL_V) -> float:
     return float(f"{milliamperes * volts / 1000:.4g}")
 
 
+def _is_sane(milliamperes: float) -> bool:
+    return 0 <= _watts(milliamperes) <= _MOST_WATTS
+
+
 def _usable_w(watts: float, doubts: list[str], *, zero_is_fine: bool) -> float | None:
     """The watts, or ``None`` and a doubt if no profile may have them."""
     if watts < 0 or watts > _MOST_WATTS or (watts == 0 and not zero_is_fine):
@@ -301,8 +305,8 @@ def _battery(page: _Page, profile: PowerProfile) -> None:
     page.lines += [
         "  # Optional, together, for a battery that sags and can be charged:",
         "  # cell: NAME  # see edgesim list profiles",
-        "  # resistance_mohm: {value: , source: }  # TODO source: at 25 C",
-        "  # charger_w: {value: , source: }  # TODO source: the charger's most, W",
+        '  # resistance_mohm: {value: , source: ""}  # TODO source: at 25 C',
+        '  # charger_w: {value: , source: ""}  # TODO source: of the charger, W',
     ]
 
 
@@ -426,8 +430,8 @@ def _screen(page: _Page, profile: PowerProfile) -> None:
         page.lines += [
             "# Optional; without it the phone has no screen, and cannot be used by anybody.",
             "# screen:",
-            "#   on_w: {value: , source: }  # TODO source: W at the lowest brightness",
-            "#   full_w: {value: , source: }  # TODO source: W that the highest adds",
+            '#   on_w: {value: , source: ""}  # TODO source: W at the lowest brightness',
+            '#   full_w: {value: , source: ""}  # TODO source: W that the highest adds',
         ]
         return
     page.lines.append("screen:")
@@ -554,8 +558,8 @@ def _processor(
     ask = f"peak fp32 multiply-accumulates per cycle of {whose}"
     page.number(f"{path}.macs_per_cycle.fp32", None, "", ask)
     page.lines += [
-        "      # fp16: {value: , source: }  # TODO source: where it has more than fp32",
-        "      # int8: {value: , source: }  # TODO source:",
+        '      # fp16: {value: , source: ""}  # TODO source: where it has more than fp32',
+        '      # int8: {value: , source: ""}  # TODO source:',
     ]
     source = f"{page.source_file}, {cluster.speeds_key}"
     page.numbers(f"{path}.frequency_mhz", speeds, source, "MHz of every level", doubts)
@@ -567,13 +571,14 @@ def _processor(
         )
     ask = "W of " + ("the whole" if is_gpu else "one busy core and its cluster") + " at every level"
     page.numbers(f"{path}.busy_power_w", watts, source, ask, doubts)
-    if cluster.cluster_ma is not None and cluster.cluster_ma >= 0 and not cluster.is_with_cluster:
+    cluster_ma = cluster.cluster_ma
+    if cluster_ma is not None and not cluster.is_with_cluster and _is_sane(cluster_ma):
         key = f"cpu.cluster_power.cluster{cluster.number}"
-        source = f"{page.source_file}, {key} {cluster.cluster_ma:g} mA x {NOMINAL_V} V"
-        cluster_w, doubts = _watts(cluster.cluster_ma), _doubts_of_current(key, cluster.cluster_ma)
-        page.number(f"{path}.cluster_power_w", cluster_w, source, "", doubts)
+        source = f"{page.source_file}, {key} {cluster_ma:g} mA x {NOMINAL_V} V"
+        doubts = _doubts_of_current(key, cluster_ma)
+        page.number(f"{path}.cluster_power_w", _watts(cluster_ma), source, "", doubts)
     elif not is_gpu:
-        page.comment("    ", "cluster_power_w: {value: , source: }  # TODO source: optional")
+        page.comment("    ", 'cluster_power_w: {value: , source: ""}  # TODO source: optional')
     page.number(
         f"{path}.idle_power_w",
         0.0,
