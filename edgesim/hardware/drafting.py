@@ -306,7 +306,7 @@ def _battery(page: _Page, profile: PowerProfile) -> None:
         "  # Optional, together, for a battery that sags and can be charged:",
         "  # cell: NAME  # see edgesim list profiles",
         '  # resistance_mohm: {value: , source: ""}  # TODO source: at 25 C',
-        '  # charger_w: {value: , source: ""}  # TODO source: of the charger, W',
+        '  # charger_w: {value: , source: ""}  # TODO source: the charger at most, W',
     ]
 
 
