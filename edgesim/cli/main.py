@@ -131,6 +131,28 @@ def show(
     print_item(name)
 
 
+@app.command("import-phone")
+def import_phone(
+    file: Annotated[
+        Path, typer.Argument(metavar="POWER_PROFILE.XML", help="An Android power profile.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Of the phone's profile. Default: after the file.")
+    ] = None,
+    soc: Annotated[
+        str | None,
+        typer.Option(help="Its chip; one that is not in the catalogue is drafted too."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the drafts into this folder, not to the screen.")
+    ] = None,
+) -> None:
+    """Draft profiles of a phone and its chip; what the file does not say is left for you."""
+    from edgesim.cli import importing
+
+    importing.import_phone(file, name, soc, out)
+
+
 @app.command()
 def schema(
     what: Annotated[str, typer.Argument(metavar="scenario|profile", help="Of what.")],

@@ -7,7 +7,7 @@ turns them into SI.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from edgesim.nn.model import PRECISIONS, LayerKind
 from edgesim.nn.zoo import ZOO
 
 __all__ = [
+    "PROFILE_KINDS",
     "AppProfile",
     "Calibration",
     "CellProfile",
@@ -636,6 +637,17 @@ class AppProfile(Schema):
 
 Profile = SocProfile | PhoneProfile | CellProfile | AppProfile | ServerProfile
 
+PROFILE_KINDS: Mapping[str, type[Profile]] = MappingProxyType(
+    {
+        "phone": PhoneProfile,
+        "soc": SocProfile,
+        "cell": CellProfile,
+        "app": AppProfile,
+        "server": ServerProfile,
+    }
+)
+"""What a profile's ``kind`` may be, in the order in which they are listed."""
+
 
 def read_profile(file: Path) -> tuple[Document, Profile]:
     """Read and check one profile file of any kind.
@@ -644,22 +656,15 @@ def read_profile(file: Path) -> tuple[Document, Profile]:
         ConfigError: with every problem found in it.
     """
     document = read_document(file)
-    kinds: dict[object, type[Profile]] = {
-        "soc": SocProfile,
-        "phone": PhoneProfile,
-        "cell": CellProfile,
-        "app": AppProfile,
-        "server": ServerProfile,
-    }
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
+    if not isinstance(kind, str) or kind not in PROFILE_KINDS:
         message = (
-            f"a profile needs a key 'kind', one of {', '.join(map(str, kinds))}"
+            f"a profile needs a key 'kind', one of {', '.join(PROFILE_KINDS)}"
             if kind is None
-            else f"unknown kind {kind!r}; {did_you_mean(kind, map(str, kinds))}"
+            else f"unknown kind {kind!r}; {did_you_mean(kind, PROFILE_KINDS)}"
         )
         raise ConfigError([document.problem(("kind",), message)])
-    profile = validate(document, kinds[kind])
+    profile = validate(document, PROFILE_KINDS[kind])
     if profile.name != file.stem:
         raise ConfigError(
             [

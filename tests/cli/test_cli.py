@@ -477,7 +477,9 @@ def test_validate_tells_of_each_file_what_it_is(edgesim_command: Command) -> Non
     lines = ran.out.splitlines()
     assert lines[0] == f"{scenario}: a scenario, in order"
     assert len(lines) == 1 + len(profiles)
-    assert all(re.search(r": a (phone|soc|server) profile, in order$", line) for line in lines[1:])
+    assert all(
+        re.search(r": a (phone|soc|cell|app|server) profile, in order$", line) for line in lines[1:]
+    )
 
 
 def test_validate_takes_the_name_of_a_packaged_scenario(edgesim_command: Command) -> None:

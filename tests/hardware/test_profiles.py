@@ -539,7 +539,7 @@ def _line(text: str, part: str) -> int:
         ),
         pytest.param(
             *("my_server", "kind: server\n", "", "name"),
-            *("kind", "a profile needs a key 'kind', one of soc, phone, server"),
+            *("kind", "a profile needs a key 'kind', one of phone, soc, cell, app, server"),
             id="no kind",
         ),
         pytest.param(
