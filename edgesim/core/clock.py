@@ -57,6 +57,7 @@ class Clock(simpy.Environment):
     def __init__(self) -> None:
         super().__init__(initial_time=0.0)
         self.events = 0
+        self._left_s: float | None = None  # the present, while somebody revisits the past
 
     def call_at(
         self, time_s: float, order: int, function: Callable[[Any], None], argument: Any = None
@@ -82,12 +83,13 @@ class Clock(simpy.Environment):
             entry: Any = (time_s, order, next(self._eid), function, argument)
             heappush(self._queue, entry)
 
-    def revisit(self, time_s: float) -> None:
+    def revisit(self, time_s: float, present_s: float) -> None:
         """Show ``time_s`` as the present, for a component that lives through a stretch of its own.
 
-        Nothing else happens meanwhile, nothing may be scheduled, and whoever goes back must return
-        to the moment that he came from.
+        Nothing else happens meanwhile, nothing may be scheduled, and whoever went back must return:
+        ``revisit(present_s, present_s)``.
         """
+        self._left_s = present_s if time_s < present_s else None
         self._now = time_s
 
     def interrupt(self) -> None:
@@ -95,7 +97,8 @@ class Clock(simpy.Environment):
 
         Safe to call from a signal handler: the event that is being handled is brought to its end.
         """
-        entry: Any = (self._now, -1, next(self._eid), _raise_interrupt, None)
+        now_s = self._now if self._left_s is None else self._left_s
+        entry: Any = (now_s, -1, next(self._eid), _raise_interrupt, None)
         heappush(self._queue, entry)
 
     def schedule(self, event: simpy.Event, priority: int = 1, delay: float = 0.0) -> None:

@@ -235,6 +235,11 @@ class Meter:
         return sum(self._watts)
 
     @property
+    def since_s(self) -> float:
+        """The moment up to which everything has been integrated."""
+        return self._since_s
+
+    @property
     def watts(self) -> Sequence[float]:
         """Watts at present, by component."""
         return self._watts

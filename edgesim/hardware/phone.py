@@ -180,7 +180,7 @@ class Phone:
         truth: Truth = AS_PUBLISHED,
     ) -> None:
         now_s = clock._now
-        clock.revisit(0.0)
+        clock.revisit(0.0, now_s)
         self._clock = clock
         self.name = name
         self.spec = spec
@@ -229,7 +229,7 @@ class Phone:
             if self.thermal is not None:
                 self._cross(_Crossing(sensor, self.thermal.at(sensor), rising=True))
         self._look_around()
-        clock.revisit(now_s)
+        clock.revisit(now_s, now_s)
 
     # -- for jobs ---------------------------------------------------------------------------------
 
@@ -320,7 +320,7 @@ class Phone:
             bookings = sorted([*bookings, ("battery", "loss", NOBODY, battery.loss_j)])
         drawn_j = self.meter.drawn_j + battery.loss_j
         given_j = self.start_j + battery.charged_j - battery.left_j
-        most_j = max(drawn_j, battery.charged_j, 1e-3)
+        most_j = max(drawn_j, battery.charged_j, 1.0)
         if battery.overdrawn_j > OVERDRAFT_J:
             raise SimulationError(
                 f"{self.name}: {battery.overdrawn_j!r} J more were drawn than the battery held"
@@ -385,15 +385,15 @@ class Phone:
         """Live through the time since it was last looked at."""
         clock = self._clock
         now_s = clock._now
+        clock.revisit(self.meter.since_s, now_s)
         while True:
-            self.meter.bring_up_to_date()
             self._foresee()
             if self._due_s > now_s:
                 break
-            clock.revisit(self._due_s)
+            clock.revisit(self._due_s, now_s)
             self.meter.bring_up_to_date()
             self._happen()
-        clock.revisit(now_s)
+        clock.revisit(now_s, now_s)
 
     def _aim(self) -> None:
         """Have a wake-up at the next moment at which something may happen."""

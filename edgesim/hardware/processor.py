@@ -332,7 +332,7 @@ class Processor:
         self._busy_since_s = 0.0
         # Whether the pace depends on who is there; if not, jobs come and go without a thought.
         self._varies = governor.kind == "controller"
-        self._pace = self.pace(0, None, 0.0, 0.0)
+        self._pace = self.pace(1, None, 0.0, 0.0)
         self._power_w: list[float] = []  # by jobs in service
         self._set_power()
 
@@ -500,6 +500,8 @@ class Processor:
         self._adjust(self.capacity._served, None)
 
     def _adjust(self, jobs: int, coming: Execution | None) -> None:
+        if not self._varies:
+            jobs = max(jobs, 1)  # the pace stands ready for the next one to come
         wish = self.wish(coming.level if coming is not None else None)
         pace = self.pace(jobs, wish, self._apps_cpu, self._bus.apps)
         if pace == self._pace:
