@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The compiled copy stands apart, so that it never hides a change in the sources.
 FAST := build/fast
-HOT := $(addprefix edgesim/,core/capacity.py core/power.py core/signals.py hardware/battery.py \
-	hardware/phone.py hardware/processor.py network/wifi.py workloads/inference.py)
+HOT := $(addprefix edgesim/,core/capacity.py core/power.py core/signals.py hardware/battery.py hardware/memory.py \
+	hardware/phone.py hardware/processor.py \
+	hardware/thermal.py network/wifi.py workloads/inference.py)
 
 .PHONY: run test test-slow check bench fast clean
 

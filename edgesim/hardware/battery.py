@@ -18,13 +18,17 @@ with the factor of that moment's temperature.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from math import inf, sqrt
 from typing import NamedTuple
 
 from edgesim.hardware.specs import SEGMENTS, BatterySpec
 from edgesim.hardware.thermal import Thermal
 
-__all__ = ["OVERDRAFT_J", "Battery", "Flow"]
+__all__ = ["BOARD", "OVERDRAFT_J", "Battery", "Flow"]
+
+BOARD = 3
+"""A phone's components outside the die, which come first: base, screen, Wi-Fi."""
 
 OVERDRAFT_J = 1e-5
 """Joules by which rounding may let a battery be overdrawn: a microsecond at full power."""
@@ -55,6 +59,8 @@ class Battery:
         spec: what it is.
         charge: at the start, in [0, 1].
         celsius: its temperature at the start.
+        thermal: the phone's temperatures, brought forward together with the charge; ``None`` if
+            they are not known.
 
     Attributes:
         spec: what it is.
@@ -74,6 +80,7 @@ class Battery:
         "_resistance_ohm",
         "_segment",
         "_segment_j",
+        "_thermal",
         "_voltage_v",
         "charged_j",
         "is_plugged",
@@ -82,18 +89,17 @@ class Battery:
         "spec",
     )
 
-    def __init__(self, spec: BatterySpec, charge: float, celsius: float) -> None:
+    def __init__(
+        self, spec: BatterySpec, charge: float, celsius: float, thermal: Thermal | None = None
+    ) -> None:
         self.spec = spec
+        self._thermal = thermal
         self.is_plugged = False
         self.loss_j = 0.0
         self.charged_j = 0.0
         self.overdrawn_j = 0.0
         self._flows: dict[float, Flow] = {}
-        # Joules in all segments below each one.
-        below_j = [0.0]
-        for volts in spec.volts:
-            below_j.append(below_j[-1] + volts * spec.charge_c / SEGMENTS)
-        self._below_j = below_j
+        self._below_j = spec.below_j
         self._band = self.band_at(celsius)
         position = charge * SEGMENTS
         segment = min(int(position), SEGMENTS - 1)
@@ -156,17 +162,21 @@ class Battery:
             flow = self._flows[load_w] = self._solve(load_w)
         return flow
 
-    def elapse(self, load_w: float, die_w: float, seconds: float, thermal: Thermal | None) -> None:
-        """Carry a constant load for so long; what it heats warms the phone, too.
+    def elapse(self, watts: Sequence[float], power_w: float, seconds: float) -> None:
+        """Carry a constant load for so long; what it heats, the battery included, warms the phone.
 
         Args:
-            load_w: watts of the whole phone.
-            die_w: the part of them in its processors.
+            watts: by component, the :data:`BOARD` first.
+            power_w: of all of them.
             seconds: how long.
-            thermal: the phone's temperatures, brought forward together with the charge.
         """
+        thermal, load_w = self._thermal, power_w
+        die_w = power_w - watts[0] - watts[1] - watts[2]
         while True:
-            loss_w, stored_w, charger_w = self.flow(load_w)
+            flow = self._flows.get(load_w)
+            if flow is None:
+                flow = self.flow(load_w)
+            loss_w, stored_w, charger_w = flow
             step_s, left_j = seconds, self._left_j + stored_w * seconds
             crosses = left_j <= 0.0 > stored_w or (left_j >= self._segment_j and stored_w > 0.0)
             if crosses:
@@ -181,13 +191,13 @@ class Battery:
             if not crosses:
                 return
             seconds -= step_s
-            if not self._cross(stored_w, thermal):
+            if not self._cross(stored_w):
                 self.overdrawn_j -= stored_w * seconds
                 return
 
-    def _cross(self, stored_w: float, thermal: Thermal | None) -> bool:
+    def _cross(self, stored_w: float) -> bool:
         """Go on in the next segment; false if there is none."""
-        celsius = self._celsius if thermal is None else thermal.skin_c
+        celsius = self._celsius if self._thermal is None else self._thermal.skin_c
         if stored_w < 0.0:
             if self._segment == 0:
                 return False

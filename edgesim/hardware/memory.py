@@ -9,7 +9,6 @@ models at work do not fit, the jobs that came last are killed, as Android's low-
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["Memory", "Resident", "Tenant"]
@@ -31,22 +30,26 @@ class Tenant(Protocol):
         """There is no room for it any more: give everything back and record the failure."""
 
 
-@dataclass(slots=True, eq=False)
 class Resident:
     """A model in memory.
 
-    Attributes:
+    Args:
         key: which.
         size_bytes: what it holds.
         is_loaded: whether it can be run.
+
+    Attributes:
         tenants: who runs it or waits for it, in the order of coming; until it is loaded, the first
             of them loads it.
     """
 
-    key: Key
-    size_bytes: float
-    is_loaded: bool = False
-    tenants: dict[Tenant, None] = field(default_factory=dict)
+    __slots__ = ("is_loaded", "key", "size_bytes", "tenants")
+
+    def __init__(self, key: Key, size_bytes: float, is_loaded: bool = False) -> None:
+        self.key = key
+        self.size_bytes = size_bytes
+        self.is_loaded = is_loaded
+        self.tenants: dict[Tenant, None] = {}
 
 
 class Memory:

@@ -12,7 +12,7 @@ move the wake-up to the exact one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf, nan
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.errors import SimulationError
 from edgesim.core.power import LEDGER_TOLERANCE, NOBODY, Booking, Meter, User
 from edgesim.core.signals import ConstantBank, Signal
-from edgesim.hardware.battery import OVERDRAFT_J, Battery
+from edgesim.hardware.battery import BOARD, OVERDRAFT_J, Battery
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.memory import Memory
 from edgesim.hardware.processor import PERFORMANCE, Governor, MemoryBus, Processor
@@ -126,8 +126,6 @@ class Phone:
         battery: its battery; its numbers are those of the last change of power.
         thermal: its temperatures, likewise; ``None`` if its profile knows nothing of heat.
         memory: what is in its memory.
-        throttled_s: seconds so far during which heat limited a processor.
-        off_s: seconds so far during which it was off.
     """
 
     __slots__ = (
@@ -141,12 +139,16 @@ class Phone:
         "_exact",
         "_governors",
         "_is_dormant",
+        "_off_s",
+        "_off_since_s",
         "_peak_board_w",
         "_peak_die_w",
         "_processors",
         "_rest",
         "_screen",
         "_surroundings",
+        "_throttled_s",
+        "_throttled_since_s",
         "_timer",
         "_truth",
         "_watchers",
@@ -159,12 +161,10 @@ class Phone:
         "meter",
         "name",
         "off_reason",
-        "off_s",
         "radio",
         "spec",
         "start_j",
         "thermal",
-        "throttled_s",
     )
 
     def __init__(
@@ -194,11 +194,11 @@ class Phone:
         self.thermal = None
         if spec.thermal is not None:
             self.thermal = Thermal(spec.thermal, ambient_c, spec.suspend_w + spec.wifi.idle_w)
-        self.battery = Battery(spec.battery, charge, self._skin_c)
+        self.battery = Battery(spec.battery, charge, self._skin_c, self.thermal)
         self.start_j = self.battery.left_j
         self.memory = Memory(spec.ram_bytes)
         self._bus = MemoryBus(spec.memory_bps)
-        self.meter = Meter(clock, name, supply=self)
+        self.meter = Meter(clock, name, supply=self.battery)
         # The components of the board come first; processors are added when they are used.
         self._base = self.meter.component("base", spec.suspend_w, "suspend")
         self._screen = self.meter.component("screen", 0.0, "off")
@@ -214,8 +214,10 @@ class Phone:
         self._app = NO_APP
         self._rest = (spec.suspend_w, "suspend")
         self._engaged: tuple[Trip, ...] = ()
-        self.throttled_s = 0.0
-        self.off_s = 0.0
+        self._throttled_s = 0.0
+        self._throttled_since_s = inf  # infinite: it is not
+        self._off_s = 0.0
+        self._off_since_s = inf
         self._watchers: tuple[Callable[[], None], ...] = ()
         self._timer = Timer(clock, Order.SUPPLY, self._wake)
         self._exact = False
@@ -299,6 +301,16 @@ class Phone:
         """What the world does to it."""
         return self._surroundings
 
+    @property
+    def throttled_s(self) -> float:
+        """Seconds so far during which heat limited a processor, or would have while it was off."""
+        return self._throttled_s + max(self._clock._now - self._throttled_since_s, 0.0)
+
+    @property
+    def off_s(self) -> float:
+        """Seconds so far during which it was off."""
+        return self._off_s + max(self._clock._now - self._off_since_s, 0.0)
+
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call ``watcher()`` after every change of its power or its state."""
         self._watchers = (*self._watchers, watcher)
@@ -350,15 +362,6 @@ class Phone:
         )
 
     # -- time -------------------------------------------------------------------------------------
-
-    def elapse(self, watts: Sequence[float], power_w: float, seconds: float) -> None:
-        """So many watts have been drawn for so long; called by the meter."""
-        die_w = sum(watts[_BOARD:]) if len(watts) > _BOARD else 0.0
-        self.battery.elapse(power_w, die_w, seconds, self.thermal)
-        if self._engaged and self.is_on:
-            self.throttled_s += seconds
-        if not self.is_on:
-            self.off_s += seconds
 
     @property
     def _skin_c(self) -> float:
@@ -447,7 +450,7 @@ class Phone:
         self._due_s, self._due = self._weather_s, None
         within_s = self._due_s - now_s
         watts = self.meter.watts
-        power_w, die_w = sum(watts), sum(watts[_BOARD:])
+        power_w, die_w = sum(watts), sum(watts[BOARD:])
         if self.is_on:
             empty_s = battery.seconds_left(power_w, within_s)
         else:
@@ -533,6 +536,7 @@ class Phone:
     def _go_off(self, reason: str) -> None:
         self.is_on = False
         self.off_reason = reason
+        self._off_since_s = self._clock._now
         for activity in list(self.active):
             activity.phone_went_off(reason)
         self._run_app(NO_APP)
@@ -548,6 +552,7 @@ class Phone:
     def _come_back(self) -> None:
         self.is_on = True
         self.off_reason = ""
+        self._off_s, self._off_since_s = self.off_s, inf
         self._wifi.set(self.spec.wifi.idle_w, "idle")
         self._base.set(self.spec.suspend_w, "suspend")
         self._follow_use()
@@ -589,6 +594,9 @@ class Phone:
                 battery.set_band(battery.band - 1, celsius)
         if engaged == self._engaged:
             return
+        if bool(engaged) != bool(self._engaged):
+            self._throttled_s = self.throttled_s
+            self._throttled_since_s = self._clock._now if engaged else inf
         self._engaged = engaged
         for processor in list(self._processors.values()):
             self._limit(processor)
@@ -625,8 +633,6 @@ class Phone:
 
 
 _SENSORS = ("die", "skin")
-_BOARD = 3
-"""Components outside the die: base, screen and Wi-Fi."""
 _EMPTY_J = 1e-6
 
 

@@ -138,43 +138,39 @@ class Arithmetic:
 
 
 class MemoryBus:
-    """Who uses how much of a phone's memory bandwidth.
+    """The memory of a phone, shared by its processors and apps.
 
     Args:
         bandwidth_bps: its peak, bytes per second.
 
     Attributes:
-        apps: the share that apps use.
+        apps: the share of its bandwidth that apps use.
+        processors: who shares it.
+        busy: how many of them are at work.
     """
 
-    __slots__ = ("_bandwidth_bps", "_jobs", "apps")
+    __slots__ = ("apps", "bandwidth_bps", "busy", "processors")
 
     def __init__(self, bandwidth_bps: float = inf) -> None:
-        self._bandwidth_bps = bandwidth_bps
-        self._jobs: dict[Processor, float] = {}
+        self.bandwidth_bps = bandwidth_bps
+        self.processors: list[Processor] = []
         self.apps = 0.0
+        self.busy = 0
 
-    def stretch(self, processor: Processor | None, apps: float) -> float:
+    def stretch(self, processor: Processor, apps: float) -> float:
         """How many times as long the memory takes for ``processor``, with this much use by apps."""
         others = apps
-        for other, share in self._jobs.items():
-            if other is not processor:
-                others += share
+        if self.busy:
+            for other in self.processors:
+                if other is not processor:
+                    others += other.memory_share
         return 1.0 / (1.0 - min(others, _MOST_MEMORY)) if others else 1.0
 
-    def set(self, processor: Processor, bytes_per_s: float) -> None:
-        """Have ``processor`` use so much; the others at work go on at their new pace."""
-        share = min(bytes_per_s / self._bandwidth_bps, 1.0)
-        jobs = self._jobs
-        if share != jobs.get(processor, 0.0):
-            if share:
-                jobs[processor] = share
-            else:
-                del jobs[processor]
-            if len(jobs) > bool(share):
-                for other in list(jobs):
-                    if other is not processor:
-                        other.adjust()
+    def changed(self, processor: Processor) -> None:
+        """``processor`` uses more or less of it than before: the others at work change their pace."""
+        for other in self.processors:
+            if other is not processor and other.memory_share:
+                other.adjust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +271,7 @@ class Processor:
         top: the highest level that heat allows.
         cores: how many of its cores are plugged in.
         stand_in: where its jobs go while it has no cores.
+        memory_share: the share of the memory's bandwidth that its jobs use.
     """
 
     __slots__ = (
@@ -292,9 +289,11 @@ class Processor:
         "_slower",
         "_state",
         "_varies",
+        "_work_s",
         "capacity",
         "cores",
         "governor",
+        "memory_share",
         "spec",
         "stand_in",
         "top",
@@ -315,6 +314,9 @@ class Processor:
         self.spec = spec
         self.governor = governor
         self._bus = MemoryBus() if bus is None else bus
+        self._bus.processors.append(self)
+        self.memory_share = 0.0
+        self._work_s: dict[Task, float] = {}
         self._slower = slower
         self._hungrier = hungrier
         self._state = meter.component(spec.name, 0.0, "idle")
@@ -390,16 +392,13 @@ class Processor:
     def _add(self, execution: Execution, share_left: float = 1.0) -> None:
         """Take up an execution of which so much is left to do."""
         # Most of the time nothing has to be thought about again.
-        if self._varies or self._bus._jobs or self._pace.stretch != 1.0:
+        if self._varies or self._bus.busy or self._pace.stretch != 1.0:
             self._adjust(self.capacity._served + 1, execution)
         execution.rate = 1.0
-        execution.alone_s = self.alone_s(execution.task, self._pace)
-        execution.work = execution.alone_s * share_left
+        execution.alone_s = alone_s = self.work_s(execution.task)
+        execution.work = alone_s * share_left
         self.capacity.add(execution)
-        if self.capacity._served == 1 and execution.alone_s:
-            self._bus.set(self, execution.task.traffic_bytes / execution.alone_s)
-        else:
-            self._use_memory()
+        self._use_memory(execution)
 
     def _move_to(self, other: Processor) -> None:
         """Have all executions go on elsewhere, with what they have done."""
@@ -421,7 +420,10 @@ class Processor:
 
     def work_s(self, task: Task) -> float:
         """Seconds of a task at the present pace, with all the processor's time."""
-        return self.alone_s(task, self._pace)
+        seconds = self._work_s.get(task)
+        if seconds is None:
+            seconds = self._work_s[task] = self.alone_s(task, self._pace)
+        return seconds
 
     def own_w(self, pace: Pace) -> float:
         """Watts above idle for its jobs, all together, at this pace."""
@@ -507,11 +509,12 @@ class Processor:
         if pace == self._pace:
             return
         self._pace = pace
+        self._work_s.clear()
         if self.spec.slots is None:
             self.capacity.set_capacity(pace.own)
         for job in self.capacity.jobs():
             assert isinstance(job, Execution)
-            alone_s = self.alone_s(job.task, pace)
+            alone_s = self.work_s(job.task)
             self.capacity.set_rate(job, job.alone_s / alone_s if alone_s else 1.0)
         self._set_power()
         if self._apps is not None:
@@ -520,15 +523,26 @@ class Processor:
         if self._is_busy:
             self._state.set(self._follow(), "compute")
 
-    def _use_memory(self) -> None:
-        """Tell the memory how much the jobs in service use of it, each for its part of the time."""
-        bytes_per_s, jobs = 0.0, self.capacity._served
-        if jobs:
-            for job in self.capacity.jobs():
+    def _use_memory(self, one: Execution | None = None) -> None:
+        """Work out how much the jobs in service use of the memory, each for its part of the time.
+
+        Args:
+            one: one of them; the only one, if there is one.
+        """
+        bus, served, share = self._bus, self.capacity._served, 0.0
+        if served:
+            jobs = [one] if served == 1 and one is not None else self.capacity.jobs()
+            for job in jobs:
                 assert isinstance(job, Execution)
-                alone_s = self.alone_s(job.task, self._pace)
-                bytes_per_s += job.task.traffic_bytes / alone_s / jobs if alone_s else 0.0
-        self._bus.set(self, bytes_per_s)
+                alone_s = self.work_s(job.task)
+                share += job.task.traffic_bytes / alone_s / served if alone_s else 0.0
+            share = min(share / bus.bandwidth_bps, 1.0)
+        before = self.memory_share
+        if share != before:
+            self.memory_share = share
+            bus.busy += (share > 0.0) - (before > 0.0)
+            if bus.busy > (share > 0.0):
+                bus.changed(self)
 
     # -- watts ------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from math import inf
 
 from edgesim.network.wifi import WifiPower
@@ -38,7 +40,7 @@ class ChargingBand:
     steps: tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatterySpec:
     """A battery.
 
@@ -64,7 +66,12 @@ class BatterySpec:
     @property
     def capacity_j(self) -> float:
         """Joules when full."""
-        return sum(self.volts) * self.charge_c / SEGMENTS
+        return self.below_j[-1]
+
+    @cached_property
+    def below_j(self) -> tuple[float, ...]:
+        """Joules in all segments below each one, and at last in all of them."""
+        return (0.0, *accumulate(volts * self.charge_c / SEGMENTS for volts in self.volts))
 
 
 def ideal_battery(capacity_j: float, voltage_v: float = 3.85) -> BatterySpec:

@@ -106,34 +106,30 @@ class Thermal:
         e_1 = self._board_1 * power_w + self._die_1 * die_w
         e_2 = self._board_2 * power_w + self._die_2 * die_w
         m_1, m_2 = self._y_1 - e_1, self._y_2 - e_2
-        self._y_1 = e_1 + m_1 * exp(-self._fast * seconds)
-        self._y_2 = e_2 + m_2 * exp(-self._slow * seconds)
-        # A new peak is possible only if these bounds exceed the last one.
-        above_1, above_2 = m_1 if m_1 > 0.0 else 0.0, m_2 if m_2 > 0.0 else 0.0
-        if self.ambient_c + e_1 + e_2 + above_1 + above_2 > self.peak_die_c:
-            peak_c = self._highest(1.0, 1.0, e_1, e_2, m_1, m_2, seconds)
-            self.peak_die_c = max(self.peak_die_c, peak_c)
-        k_1, k_2 = self._shape_1, self._shape_2  # k_1 is negative, k_2 positive
-        below_1 = m_1 if m_1 < 0.0 else 0.0
-        bound_k = k_1 * (e_1 + below_1) + k_2 * (e_2 + above_2)
-        if self.ambient_c + bound_k > self.peak_skin_c:
-            peak_c = self._highest(k_1, k_2, e_1, e_2, m_1, m_2, seconds)
-            self.peak_skin_c = max(self.peak_skin_c, peak_c)
+        left_1, left_2 = m_1 * exp(-self._fast * seconds), m_2 * exp(-self._slow * seconds)
+        self._y_1, self._y_2 = e_1 + left_1, e_2 + left_2
+        # A peak lies at the end, or where a temperature that rises at first falls in the end.
+        die_c = self.ambient_c + self._y_1 + self._y_2
+        if die_c > self.peak_die_c:
+            self.peak_die_c = die_c
+        fast_1, slow_2 = self._fast * m_1, self._slow * m_2
+        fast_left, slow_left = self._fast * left_1, self._slow * left_2
+        if fast_1 + slow_2 < 0.0 < fast_left + slow_left:
+            turn_c = self._turn_c(e_1 + e_2, m_1, m_2)
+            self.peak_die_c = max(self.peak_die_c, turn_c)
+        k_1, k_2 = self._shape_1, self._shape_2
+        skin_c = self.ambient_c + k_1 * self._y_1 + k_2 * self._y_2
+        if skin_c > self.peak_skin_c:
+            self.peak_skin_c = skin_c
+        if k_1 * fast_1 + k_2 * slow_2 < 0.0 < k_1 * fast_left + k_2 * slow_left:
+            turn_c = self._turn_c(k_1 * e_1 + k_2 * e_2, k_1 * m_1, k_2 * m_2)
+            self.peak_skin_c = max(self.peak_skin_c, turn_c)
 
-    def _highest(
-        self, k_1: float, k_2: float, e_1: float, e_2: float, m_1: float, m_2: float, seconds: float
-    ) -> float:
-        """The highest of k_1 y_1 + k_2 y_2 within ``seconds`` from now, Celsius."""
-        base_c = self.ambient_c + k_1 * e_1 + k_2 * e_2
-        c_1, c_2 = k_1 * m_1, k_2 * m_2
-        highest = max(
-            c_1 + c_2, c_1 * exp(-self._fast * seconds) + c_2 * exp(-self._slow * seconds)
-        )
+    def _turn_c(self, target_k: float, c_1: float, c_2: float) -> float:
+        """Ambient + target_k + c_1 exp(-fast t) + c_2 exp(-slow t) at its extreme."""
         turn_s = self._turn_s(c_1, c_2)
-        if 0.0 < turn_s < seconds:
-            turned = c_1 * exp(-self._fast * turn_s) + c_2 * exp(-self._slow * turn_s)
-            highest = max(highest, turned)
-        return base_c + highest
+        above_k = c_1 * exp(-self._fast * turn_s) + c_2 * exp(-self._slow * turn_s)
+        return self.ambient_c + target_k + above_k
 
     def _turn_s(self, c_1: float, c_2: float) -> float:
         """When c_1 exp(-fast t) + c_2 exp(-slow t) is at its extreme; below 0 or infinite: never."""

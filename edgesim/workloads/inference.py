@@ -210,10 +210,10 @@ class InferenceJob:
         sites: where requests can be sent, by name.
         slot: who decides.
         horizon_s: the end of the run; no request arrives at or after it.
+        requests, decisions: tables to fill, if wanted.
         is_preloaded: whether its models are in the phones' memory when it begins, as far as they fit.
         meter_noise: standard deviation of what the phones' meters read, relative to the truth.
         noise_keys: stream keys of that noise, one per phone.
-        requests, decisions: tables to fill, if wanted.
     """
 
     def __init__(
@@ -231,11 +231,11 @@ class InferenceJob:
         sites: Mapping[str, Site],
         slot: OffloadingSlot,
         horizon_s: float,
+        requests: Table | None,
+        decisions: Table | None,
         is_preloaded: bool = True,
         meter_noise: float = 0.0,
         noise_keys: Sequence[int] = (),
-        requests: Table | None,
-        decisions: Table | None,
     ) -> None:
         self.clock = clock
         self.name = name
