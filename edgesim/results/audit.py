@@ -32,6 +32,11 @@ def audit(result: Result) -> Iterator[str]:
     _agree("energy of jobs and of their requests", jobs, requests)
     yield f"the requests' joules add up to their jobs' on {len(phones)} phones"
 
+    given = (devices.stored_start_j + devices.energy_charged_j).loc[phones]
+    taken = (devices.energy_drawn_j + devices.stored_end_j).loc[phones]
+    _agree("what battery and charger gave and what was drawn", given, taken)
+    yield f"battery and charger gave what was drawn on {len(phones)} phones"
+
     charge = devices.loc[phones, ["charge_start", "charge_end"]]
     if not ((charge >= 0) & (charge <= 1)).all(axis=None):
         raise SimulationError("a state of charge has left [0, 1]")

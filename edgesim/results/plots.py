@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,14 @@ from edgesim.results.result import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["charge_over_time", "energy_by_component", "latency_against_deadline"]
+__all__ = [
+    "charge_over_time",
+    "energy_by_component",
+    "energy_by_device",
+    "latency_against_deadline",
+    "power_over_frequency",
+    "state_over_time",
+]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
@@ -36,10 +43,15 @@ _USES = {
     "wifi receive": "#F0A070",
     "wifi tail": "#E69F00",
     "wifi idle": "#F7D990",
+    "cpu_prime background": "#5B4A8A",
+    "cpu_big background": "#8C6BB1",
+    "cpu_little background": "#C5B0D5",
+    "screen on": "#F0E442",
+    "battery loss": "#882255",
     "base awake": "#777777",
     "base suspend": "#BBBBBB",
 }
-_OTHER_USES = ("#CC79A7", "#8C6BB1", "#F0E442", "#000000")
+_OTHER_USES = ("#CC79A7", "#44AA99", "#000000")
 
 Results = Result | Mapping[str, Result]
 
@@ -52,27 +64,104 @@ def energy_by_component(results: Results, *, ax: Axes | None = None) -> Axes:
         ax: where to draw; by default a new figure.
     """
     rows = {name: _phone_energy(result) for name, result in _named(results).items()}
-    ax = _axes(ax, height=1.2 + 0.5 * len(rows))
-    frame = pd.DataFrame(rows).fillna(0.0).T
-    known = [use for use in _USES if use in frame and frame[use].any()]
-    others = sorted(str(use) for use in frame if use not in _USES)
-    colours = _USES | dict(zip(others, cycle(_OTHER_USES), strict=False))
-    left = np.zeros(len(frame))
-    for use in [*known, *others]:
-        ax.barh(frame.index, frame[use], left=left, color=colours[use], label=use, height=0.7)
-        left += frame[use].to_numpy()
-    for position, total in enumerate(left):
-        ax.annotate(
-            f"{total:,.4g} J",
-            (total, position),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
+    return _stacked(rows, "energy of all phones (J)", ax)
+
+
+def energy_by_device(result: Result, *, ax: Axes | None = None) -> Axes:
+    """Joules of each phone, stacked by component and activity, one bar per phone.
+
+    Args:
+        result: one result.
+        ax: where to draw; by default a new figure.
+    """
+    phones = result.devices.device[result.devices.kind == "phone"]
+    rows = {
+        str(phone): _by_use(result.energy[result.energy.device == phone])
+        for phone in sorted(phones)
+    }
+    return _stacked(rows, "energy (J)", ax)
+
+
+def state_over_time(
+    result: Result, quantity: str, *, devices: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """A recorded quantity over simulated time, one line per phone.
+
+    Watts and clocks hold from one row to the next and are drawn as steps; charge and temperatures
+    move between them and are drawn as lines.
+
+    Args:
+        result: one result.
+        quantity: as in the table ``states``: ``power_w``, ``charge``, ``die_c``, ``skin_c``,
+            ``cpu_big_mhz``.
+        devices: which phones; by default all that recorded it.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        EdgesimError: if it was not recorded.
+    """
+    states = result.states if "states" in result.tables else pd.DataFrame({"quantity": []})
+    rows = states[states.quantity == quantity]
+    if devices is not None and len(rows):
+        rows = rows[rows.device.isin(devices)]
+    if rows.empty:
+        known = sorted(set(states.quantity))
+        hint = did_you_mean(quantity, known) if known else "the scenario records no states"
+        raise EdgesimError(f"{result.name}: no {quantity!r} was recorded; {hint}")
+    ax = _axes(ax, height=3.0)
+    moves = quantity in ("charge", "die_c", "skin_c")
+    for colour, (phone, states_of) in zip(cycle(_COLOURS), rows.groupby("device"), strict=False):
+        ax.plot(
+            states_of.time_s,
+            states_of.value,
+            label=str(phone),
+            color=colour,
+            linewidth=1.0,
+            drawstyle="default" if moves else "steps-post",
         )
-    ax.set_xlim(0, left.max() * 1.15 or 1.0)
-    ax.invert_yaxis()
-    ax.set_xlabel("energy of all phones (J)")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
+    ax.set_xlabel("simulated time (s)")
+    ax.set_ylabel(quantity)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return _clean(ax)
+
+
+def power_over_frequency(
+    profiles: Sequence[str], *, kind: str = "cpu", ax: Axes | None = None
+) -> Axes:
+    """Watts of one busy core (or of the whole) at every level, one line per processor.
+
+    Args:
+        profiles: names of shipped phones or chips.
+        kind: ``cpu``, ``gpu`` or ``dsp``.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        EdgesimError: if one of them is not known.
+    """
+    from edgesim.hardware.catalogue import processor_specs, shipped
+    from edgesim.hardware.profiles import PhoneProfile
+
+    catalogue = shipped()
+    ax = _axes(ax, height=4.2)
+    colours = cycle(_COLOURS)
+    for name in profiles:
+        profile = catalogue.profile(name)
+        chip = profile.soc if isinstance(profile, PhoneProfile) else name
+        processors = processor_specs(catalogue.chip(chip)).values()
+        colour = next(colours)
+        styles = cycle(("-", "--", ":"))
+        for processor in processors:
+            if processor.kind != kind:
+                continue
+            mhz = [level.frequency_hz / 1e6 for level in processor.levels]
+            watts = [level.busy_power_w for level in processor.levels]
+            label = f"{chip} {processor.name}"
+            style = next(styles)
+            ax.plot(mhz, watts, style, color=colour, marker=".", label=label, linewidth=1.0)
+    ax.set_xlabel("clock (MHz)")
+    ax.set_ylabel("one busy core (W)" if kind == "cpu" else "busy (W)")
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return _clean(ax)
 
 
@@ -185,8 +274,37 @@ def _named(results: Results) -> Mapping[str, Result]:
 
 def _phone_energy(result: Result) -> pd.Series[float]:
     phones = result.devices.device[result.devices.kind == "phone"]
-    rows = result.energy[result.energy.device.isin(phones)]
+    return _by_use(result.energy[result.energy.device.isin(phones)])
+
+
+def _by_use(rows: pd.DataFrame) -> pd.Series[float]:
     return rows.energy_j.groupby(rows.component + " " + rows.activity).sum()
+
+
+def _stacked(rows: Mapping[str, pd.Series[float]], label: str, ax: Axes | None) -> Axes:
+    """Horizontal bars of joules, stacked by use."""
+    ax = _axes(ax, height=1.2 + 0.5 * len(rows))
+    frame = pd.DataFrame(rows).fillna(0.0).T
+    known = [use for use in _USES if use in frame and frame[use].any()]
+    others = sorted(str(use) for use in frame if use not in _USES and frame[use].any())
+    colours = _USES | dict(zip(others, cycle(_OTHER_USES), strict=False))
+    left = np.zeros(len(frame))
+    for use in [*known, *others]:
+        ax.barh(frame.index, frame[use], left=left, color=colours[use], label=use, height=0.7)
+        left += frame[use].to_numpy()
+    for position, total in enumerate(left):
+        ax.annotate(
+            f"{total:,.4g} J",
+            (total, position),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    ax.set_xlim(0, left.max() * 1.15 or 1.0)
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
+    return _clean(ax)
 
 
 def _axes(ax: Axes | None, height: float) -> Axes:
