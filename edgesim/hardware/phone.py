@@ -292,6 +292,12 @@ class Phone:
         return self._processors
 
     @property
+    def heat_w(self) -> tuple[float, float]:
+        """Watts that heat it at present: in its processors, and in all with the battery's loss."""
+        watts, power_w = self.meter.watts, self.meter.power_w
+        return sum(watts[BOARD:]), power_w + self.battery.flow(power_w).loss_w
+
+    @property
     def app(self) -> AppSpec:
         """The app that runs at present."""
         return self._app
@@ -449,8 +455,7 @@ class Phone:
         now_s, battery = self._clock._now, self.battery
         self._due_s, self._due = self._weather_s, None
         within_s = self._due_s - now_s
-        watts = self.meter.watts
-        power_w, die_w = sum(watts), sum(watts[BOARD:])
+        power_w = self.meter.power_w
         if self.is_on:
             empty_s = battery.seconds_left(power_w, within_s)
         else:
@@ -461,7 +466,7 @@ class Phone:
         thermal = self.thermal
         if thermal is None:
             return
-        heat_w = power_w + battery.flow(power_w).loss_w
+        die_w, heat_w = self.heat_w
         for sensor in _SENSORS:
             upper_c, lower_c = self._thresholds(sensor)
             for celsius, rising in ((upper_c, True), (lower_c, False)):

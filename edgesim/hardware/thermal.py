@@ -137,6 +137,19 @@ class Thermal:
             return inf
         return log(-self._fast * c_1 / (self._slow * c_2)) / (self._fast - self._slow)
 
+    def course(self, die_w: float, power_w: float) -> Callable[[float], tuple[float, float]]:
+        """Die and skin, Celsius, after any number of seconds at constant power from now on."""
+        e_1 = self._board_1 * power_w + self._die_1 * die_w
+        e_2 = self._board_2 * power_w + self._die_2 * die_w
+        m_1, m_2, ambient_c = self._y_1 - e_1, self._y_2 - e_2, self.ambient_c
+
+        def at(seconds: float) -> tuple[float, float]:
+            y_1 = e_1 + m_1 * exp(-self._fast * seconds)
+            y_2 = e_2 + m_2 * exp(-self._slow * seconds)
+            return ambient_c + y_1 + y_2, ambient_c + self._shape_1 * y_1 + self._shape_2 * y_2
+
+        return at
+
     def crossing_s(
         self, sensor: str, celsius: float, rising: bool, die_w: float, power_w: float
     ) -> float:

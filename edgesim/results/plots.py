@@ -294,7 +294,7 @@ def _stacked(rows: Mapping[str, pd.Series[float]], label: str, ax: Axes | None) 
         left += frame[use].to_numpy()
     for position, total in enumerate(left):
         ax.annotate(
-            f"{total:,.4g} J",
+            f"{total:,.0f} J" if total >= 1000 else f"{total:.4g} J",
             (total, position),
             xytext=(4, 0),
             textcoords="offset points",

@@ -312,6 +312,9 @@ class StatesSpec(Schema):
         list[Literal["power_w", "charge", "die_c", "skin_c", "mhz"]], Field(min_length=1)
     ] = ["power_w", "charge"]
     """Watts drawn; charge; temperatures; the clock of each processor, as ``PROCESSOR_mhz``."""
+    every_s: Annotated[float, Field(ge=1e-2, le=1e10)] | None = None
+    """Temperatures also that often while the power stays as it is, worked out from their closed form.
+    Default: only when something changes."""
 
 
 class RecordSpec(Schema):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import fsum, inf
 from types import FrameType
@@ -46,6 +47,7 @@ from edgesim.scenario.schema import (
     PeriodicSpec,
     PhoneGroupSpec,
     ScheduleSpec,
+    StatesSpec,
     TraceSpec,
 )
 from edgesim.workloads.arrivals import Arrivals, PeriodicArrivals, PoissonArrivals
@@ -277,7 +279,7 @@ class World:
         table = self._recorder.table("states")
         if spec is None or table is None or not self._is_recorded(phone.name):
             return
-        watcher = _StateWriter(self.clock, phone, spec.quantities, table)
+        watcher = _StateWriter(self.clock, phone, spec, table)
         phone.watch(watcher.note)
         self._state_writers.append(watcher)
 
@@ -460,18 +462,22 @@ def _interrupts_between_events(clock: Clock) -> Iterator[None]:
 class _StateWriter:
     """Writes a phone's states down: the last of each moment, since one event may change several."""
 
-    def __init__(self, clock: Clock, phone: Phone, quantities: Sequence[str], table: Table) -> None:
+    def __init__(self, clock: Clock, phone: Phone, spec: StatesSpec, table: Table) -> None:
         self._clock = clock
         self._phone = phone
-        self._quantities = frozenset(quantities)
+        self._quantities = frozenset(spec.quantities)
+        self._every_s = inf if spec.every_s is None else spec.every_s
         self._table = table
+        self._course: Callable[[float], tuple[float, float]] | None = None
         self._noted: tuple[float, dict[str, float]] | None = None
 
     def note(self) -> None:
         """The power has changed."""
-        now_s = self._clock.now
+        now_s, thermal = self._clock.now, self._phone.thermal
         if self._noted is not None and self._noted[0] != now_s:
             self.write()
+        if thermal is not None and self._every_s < inf:
+            self._course = thermal.course(*self._phone.heat_w)
         self._noted = (now_s, self._states())
 
     def _states(self) -> dict[str, float]:
@@ -495,4 +501,16 @@ class _StateWriter:
                 if quantity in self._quantities
                 or ("mhz" in self._quantities and quantity.endswith("_mhz"))
             )
+            if self._course is not None:
+                self._write_course(time_s, self._course)
             self._noted = None
+
+    def _write_course(self, from_s: float, course: Callable[[float], tuple[float, float]]) -> None:
+        """Write down how the temperatures have moved since the last change."""
+        for step in itertools.count(1):
+            after_s = step * self._every_s
+            if from_s + after_s >= self._clock.now:
+                return
+            for quantity, celsius in zip(("die_c", "skin_c"), course(after_s), strict=True):
+                if quantity in self._quantities:
+                    self._table.add((from_s + after_s, self._phone.name, quantity, celsius))

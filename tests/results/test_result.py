@@ -261,7 +261,7 @@ def test_ctrl_c_at_any_moment_leaves_books_that_balance(
     assert made >= calls
     assert result.manifest["status"] == "interrupted"
     assert 0 < result.summary["simulated_s"] < 200
-    assert len(list(audit(load_result(tmp_path)))) == 3
+    assert len(list(audit(load_result(tmp_path)))) == 4
 
 
 def test_an_interrupted_comparison_ends_with_the_run_that_was_interrupted() -> None:
