@@ -108,22 +108,21 @@ class Thermal:
         m_1, m_2 = self._y_1 - e_1, self._y_2 - e_2
         left_1, left_2 = m_1 * exp(-self._fast * seconds), m_2 * exp(-self._slow * seconds)
         self._y_1, self._y_2 = e_1 + left_1, e_2 + left_2
-        # A peak lies at the end, or where a temperature that rises at first falls in the end.
-        die_c = self.ambient_c + self._y_1 + self._y_2
+        # A peak lies at the end, or where a temperature that rises at first falls in the end: of the
+        # die only if the modes have opposite signs, of the skin (k_1 < 0 < k_2) only if they do not.
+        k_1, k_2, ambient_c = self._shape_1, self._shape_2, self.ambient_c
+        die_c = ambient_c + self._y_1 + self._y_2
+        skin_c = ambient_c + k_1 * self._y_1 + k_2 * self._y_2
+        fast, slow = self._fast, self._slow
+        if m_1 * m_2 < 0.0:
+            if fast * m_1 + slow * m_2 < 0.0 < fast * left_1 + slow * left_2:
+                die_c = max(die_c, self._turn_c(e_1 + e_2, m_1, m_2))
+        elif fast * k_1 * m_1 + slow * k_2 * m_2 < 0.0 < fast * k_1 * left_1 + slow * k_2 * left_2:
+            skin_c = max(skin_c, self._turn_c(k_1 * e_1 + k_2 * e_2, k_1 * m_1, k_2 * m_2))
         if die_c > self.peak_die_c:
             self.peak_die_c = die_c
-        fast_1, slow_2 = self._fast * m_1, self._slow * m_2
-        fast_left, slow_left = self._fast * left_1, self._slow * left_2
-        if fast_1 + slow_2 < 0.0 < fast_left + slow_left:
-            turn_c = self._turn_c(e_1 + e_2, m_1, m_2)
-            self.peak_die_c = max(self.peak_die_c, turn_c)
-        k_1, k_2 = self._shape_1, self._shape_2
-        skin_c = self.ambient_c + k_1 * self._y_1 + k_2 * self._y_2
         if skin_c > self.peak_skin_c:
             self.peak_skin_c = skin_c
-        if k_1 * fast_1 + k_2 * slow_2 < 0.0 < k_1 * fast_left + k_2 * slow_left:
-            turn_c = self._turn_c(k_1 * e_1 + k_2 * e_2, k_1 * m_1, k_2 * m_2)
-            self.peak_skin_c = max(self.peak_skin_c, turn_c)
 
     def _turn_c(self, target_k: float, c_1: float, c_2: float) -> float:
         """Ambient + target_k + c_1 exp(-fast t) + c_2 exp(-slow t) at its extreme."""
