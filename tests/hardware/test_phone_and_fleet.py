@@ -515,7 +515,7 @@ def test_a_phone_that_is_off_and_draws_all_the_same_is_found_out() -> None:
     device.load.set(3.0, "ghost")
     device.run_until(2000)
     assert len(device.empty) == 1
-    with pytest.raises(SimulationError, match="phone: .* J more were drawn than the battery held"):
+    with pytest.raises(SimulationError, match=r"phone: .* J more were drawn than the battery held"):
         device.phone.end_of_run(1.0)
 
 

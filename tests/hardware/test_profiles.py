@@ -152,7 +152,7 @@ def test_a_phone_is_put_together_from_its_profile_and_its_chip_in_si_units(phone
         # What the cluster draws once is in the watts of one busy core.
         once_w = written.cluster_power_w.value if written.cluster_power_w else 0.0
         top_w = written.busy_power_w.values[-1]
-        assert processor.power_w() == pytest.approx((top_w - once_w) * processor.cores + once_w)
+        assert processor.power_w(-1, processor.cores) == pytest.approx((top_w - once_w) * processor.cores + once_w)
         assert processor.power_w(-1, 1) == pytest.approx(top_w)
         assert processor.macs_per_cycle == {
             precision: quantity.value
@@ -171,7 +171,7 @@ def test_a_phones_watts_and_joules_are_those_of_a_phone(phone: str) -> None:
     assert spec.wifi.idle_w < spec.wifi.tail_w < spec.wifi.receive_w
     watts = [power_w for _, power_w in spec.wifi.transmit_w]
     assert watts == sorted(watts, reverse=True)  # the weaker the signal, the more
-    busy_w = sum(processor.power_w() for processor in spec.processors.values())
+    busy_w = sum(processor.power_w(-1, processor.cores) for processor in spec.processors.values())
     lit_w = spec.screen_on_w + spec.screen_full_w
     assert spec.peak_w == pytest.approx(spec.awake_w + lit_w + spec.wifi.peak_w + busy_w)
     assert 5 < spec.peak_w < 30
