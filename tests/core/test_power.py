@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -173,17 +174,70 @@ def test_bookings_are_sorted_by_name() -> None:
     assert [row[0] for row in meter.bookings()] == ["base", "cpu", "wifi"]
 
 
-def test_a_device_may_have_drawn_since_before_it_was_made() -> None:
+def test_a_component_draws_from_when_it_is_added_also_in_a_past_that_is_revisited() -> None:
     clock = Clock()
     clock.run_until(10)
+    clock.revisit(4.0, 10.0)
     meter = Meter(clock, "phone", since_s=4.0)
     meter.component("base", 1.0, "suspend")
     meter.component("wifi", 0.5, "idle")
+    clock.revisit(10.0, 10.0)
     assert meter.drawn_j == 9.0
+    assert meter.since_s == 4.0
     clock.run_until(12)
+    assert meter.drawn_j == 12.0
+    meter.component("late", 100.0, "idle")
+    assert meter.since_s == 12.0
     assert meter.drawn_j == 12.0
     meter.audit()
     assert booked(meter) == {("base", "suspend", "none"): 8.0, ("wifi", "idle", "none"): 4.0}
+
+
+def test_components_of_one_name_keep_books_of_what_each_does() -> None:
+    clock, meter, cpu = make(1.0)
+    other = meter.component("cpu", 0.0, "background")
+    clock.run_until(1)
+    cpu.set(2.0, "compute")
+    other.set(0.5, "background")
+    clock.run_until(3)
+    assert list(meter.watts) == [2.0, 0.5]
+    meter.audit()
+    assert booked(meter) == {
+        ("cpu", "idle", "none"): 1.0,
+        ("cpu", "compute", "none"): 4.0,
+        ("cpu", "background", "none"): 1.0,
+    }
+
+
+def test_the_supply_hears_of_every_stretch_of_constant_watts_once_and_in_order() -> None:
+    clock = Clock()
+    told: list[tuple[list[float], float, float]] = []
+
+    class Told:
+        def elapse(self, watts: Sequence[float], power_w: float, seconds: float) -> None:
+            told.append((list(watts), power_w, seconds))
+
+    meter = Meter(clock, "phone", supply=Told())
+    cpu = meter.component("cpu", 1.0, "idle")
+    wifi = meter.component("wifi", 0.25, "idle")
+    clock.run_until(2)
+    cpu.set(3.0, "compute")
+    cpu.set(3.5, "compute")  # at the same moment: no stretch
+    clock.run_until(5)
+    wifi.set(0.25, "idle")  # the same watts: no change
+    meter.bring_up_to_date()
+    meter.bring_up_to_date()
+    clock.run_until(6)
+    meter.switch_off()
+    clock.run_until(7)
+    meter.bring_up_to_date()
+    assert told == [
+        ([1.0, 0.25], 1.25, 2.0),
+        ([3.5, 0.25], 3.75, 3.0),
+        ([3.5, 0.25], 3.75, 1.0),
+        ([0.0, 0.0], 0.0, 1.0),
+    ]
+    assert meter.drawn_j == 2.5 + 4 * 3.75
 
 
 def test_watchers_hear_every_change_of_the_total_until_they_are_let_go() -> None:
@@ -198,7 +252,7 @@ def test_watchers_hear_every_change_of_the_total_until_they_are_let_go() -> None
     cpu.set(2.0, "spin")  # the same watts: no change
     clock.run_until(1)
     cpu.set(3.0, "compute")
-    meter.switch_off(1)
+    meter.switch_off()
     assert heard == [2.0, 3.0, 0.0]
     meter.unwatch(watcher)
     cpu.set(1.0, "idle")
@@ -211,26 +265,11 @@ def test_a_device_switched_off_draws_nothing_more() -> None:
     clock.run_until(2)
     cpu.set(3.0, "compute")
     clock.run_until(4)
-    meter.switch_off(4)
+    meter.switch_off()
     clock.run_until(100)
     assert (meter.power_w, meter.drawn_j) == (0, 2.0 + 6.0 + 2.0)
     meter.audit()
     assert sum(booked(meter).values()) == 10.0
-
-
-@pytest.mark.parametrize("settle_first", [False, True])
-def test_a_device_may_have_been_switched_off_in_the_past(settle_first: bool) -> None:
-    clock, meter, _ = make(1.0)
-    meter.component("wifi", 0.5, "idle")
-    clock.run_until(10)
-    if settle_first:
-        meter.settle()
-    meter.switch_off(4.0)
-    assert meter.drawn_j == 6.0
-    clock.run_until(20)
-    assert meter.drawn_j == 6.0
-    meter.audit()
-    assert booked(meter) == {("cpu", "idle", "none"): 4.0, ("wifi", "idle", "none"): 2.0}
 
 
 def test_the_audit_names_the_device_that_has_unbooked_joules() -> None:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.core.clock import Clock, Order
+from edgesim.core.errors import SimulationError
 from edgesim.core.signals import ConstantBank
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.fleet import Fleet, PhoneGroup
-from edgesim.hardware.phone import Phone
-from edgesim.hardware.specs import PhoneSpec
+from edgesim.hardware.phone import BATTERY_EMPTY, Phone
+from edgesim.hardware.specs import PhoneSpec, ideal_battery
 from edgesim.network.wifi import AccessPoint, WifiPower
 from edgesim.nn.cost import Level, ProcessorSpec
 
@@ -52,7 +53,8 @@ class Task:
     went_off_s: list[float] = field(default_factory=list)
     executions: list[tuple[str, Any]] = field(default_factory=list)
 
-    def phone_went_off(self) -> None:
+    def phone_went_off(self, reason: str) -> None:
+        assert reason == self.phone.off_reason == BATTERY_EMPTY
         self.went_off_s.append(self.phone._clock.now)
         self.give_up()
 
@@ -134,6 +136,7 @@ def test_a_task_pays_for_all_that_it_uses() -> None:
         ("wifi", "idle", "none"): pytest.approx(18.5 * 0.02),
     }
     assert task.energy_j == pytest.approx(1.5 + 4.0 + 1.0 + 0.2)
+    phone.look()
     assert phone.battery.charge == pytest.approx(1 - phone.meter.drawn_j / 100)
 
 
@@ -210,9 +213,11 @@ def test_a_phone_that_only_sleeps_goes_off_in_the_end() -> None:
     clock = Clock()
     phone = make_phone(clock, charge=0.01)  # 1 J at 0.05 W
     clock.run_until(20 - 1e-6)
+    phone.look()
     assert phone.is_on
     clock.run_until(20 + 1e-6)
-    assert not phone.is_on
+    phone.look()
+    assert (phone.is_on, phone.off_reason) == (False, BATTERY_EMPTY)
     clock.run_until(1000)
     assert phone.meter.drawn_j == pytest.approx(1.0)
     assert booked(phone) == {
@@ -240,6 +245,7 @@ def test_a_phone_built_after_it_would_have_died_of_idling_is_off() -> None:
     clock = Clock()
     clock.run_until(1000)
     phone = make_phone(clock, charge=0.01)
+    phone.look()
     assert not phone.is_on
     assert (phone.meter.drawn_j, phone.meter.power_w) == (pytest.approx(1.0), 0)
     assert phone.battery.charge == pytest.approx(0, abs=1e-8)
@@ -254,6 +260,7 @@ def test_a_phone_built_late_has_idled_since_the_start() -> None:
     clock = Clock()
     clock.run_until(1000)
     phone = make_phone(clock)
+    phone.look()
     assert phone.is_on
     assert phone.battery.charge == pytest.approx(0.5)
     task = Task(phone)
@@ -261,6 +268,7 @@ def test_a_phone_built_late_has_idled_since_the_start() -> None:
     task.run("cpu", 1.0, lambda: phone.end(task))
     clock.run_until(1001)
     clock.run_until(10_000)
+    phone.look()
     # 50 J were left, 4.52 of them went into the task.
     assert not phone.is_on
     assert task.energy_j == pytest.approx(4.5)
@@ -280,13 +288,14 @@ def test_a_phone_that_draws_nothing_asleep_never_dies_of_it() -> None:
     spec = replace(SPEC, suspend_w=0.0, wifi=replace(WIFI, idle_w=0.0))
     phone = make_phone(clock, 1e-6, spec)
     clock.run_until(1e9)
+    phone.look()
     assert phone.is_on
-    assert phone.battery.charge == 1e-6
+    assert phone.battery.charge == pytest.approx(1e-6)
 
 
 def test_a_phone_that_runs_requests_with_long_rests_costs_the_battery_no_event_each() -> None:
     clock = Clock()
-    spec = replace(SPEC, capacity_j=1e5)
+    spec = replace(SPEC, battery=ideal_battery(1e5))
     phone = make_phone(clock, spec=spec)
     for k in range(200):
         task = Task(phone)
@@ -312,7 +321,7 @@ def _play(
 ) -> tuple[Clock, Phone, list[Task], list[tuple[float, float, float]]]:
     """Run a script on a phone; also its changes of power: moment, joules so far and watts."""
     clock = Clock()
-    phone = make_phone(clock, spec=replace(SPEC, capacity_j=capacity_j))
+    phone = make_phone(clock, spec=replace(SPEC, battery=ideal_battery(capacity_j)))
     changes = [(0.0, 0.0, phone.meter.power_w)]
     phone.meter.watch(lambda: changes.append((clock.now, phone.meter.drawn_j, phone.meter.power_w)))
     tasks: list[Task] = []
@@ -336,6 +345,7 @@ def _play(
                 task, number / 7 * SECOND_BYTES, done
             )
     clock.run_until(clock.now + 300)
+    phone.look()
     return clock, phone, tasks, changes
 
 
@@ -371,6 +381,189 @@ def test_a_phone_goes_off_when_its_battery_says_and_its_books_are_in_order(
         of_tasks = sum(task.energy_j for task in tasks if task.job == job)
         of_rows = sum(joules for (_, _, owner), joules in rows.items() if owner == job)
         assert of_rows == pytest.approx(of_tasks, abs=1e-9)
+
+
+# --- the end of the battery ----------------------------------------------------------------------
+
+PEAK_W = 10.0
+
+
+class Load:
+    """A phone on a battery of 100 J that draws what it is told to, and when it ran empty."""
+
+    def __init__(self, power_w: float, *, charge: float = 1.0, resting: bool = False) -> None:
+        self.clock = Clock()
+        spec = PhoneSpec(
+            profile="load",
+            battery=ideal_battery(100.0),
+            suspend_w=0.0,
+            awake_w=0.0,
+            wifi=replace(WIFI, idle_w=0.0, receive_w=0.0, transmit_w=((-80.0, 0.0),), tail_w=0.0),
+            processors={"cpu": ProcessorSpec("cpu", "cpu", (Level(1e9, PEAK_W),))},
+        )
+        self.phone = Phone(self.clock, "phone", spec, charge, None, ConstantBank([0.0]).signal(0))
+        self.load = self.phone.meter.component("load", power_w, "on")
+        self.task = Task(self.phone)
+        self.empty: list[float] = []
+        self.phone.watch(self._note)
+        self.rest(resting)
+
+    def _note(self) -> None:
+        if not self.phone.is_on and not self.empty:
+            self.empty.append(self.clock.now)
+
+    def at(self, time_s: float, function: Callable[[], Any]) -> None:
+        at(self.clock, time_s, function)
+
+    def rest(self, resting: bool) -> None:
+        self.phone.look()
+        if self.phone.is_on and resting == bool(self.phone.active):
+            (self.phone.end if resting else self.phone.begin)(self.task)
+
+    def draw(self, power_w: float) -> None:
+        self.phone.look()
+        if self.phone.is_on:
+            self.load.set(power_w, "on")
+
+    def run_until(self, time_s: float) -> None:
+        self.clock.run_until(time_s)
+        self.phone.look()
+
+
+@pytest.mark.parametrize("power_w", [0.01, 1.0, 3.0, PEAK_W])
+@pytest.mark.parametrize("charge", [1.0, 0.37, 1e-3])
+@pytest.mark.parametrize("resting", [True, False])
+def test_a_constant_load_empties_a_phone_after_charge_over_watts(
+    power_w: float, charge: float, resting: bool
+) -> None:
+    device = Load(power_w, charge=charge, resting=resting)
+    end_s = 100 * charge / power_w
+    device.run_until(0.999 * end_s)
+    assert device.empty == []
+    assert device.phone.battery.left_j == pytest.approx(0.1 * charge, rel=1e-6)
+    device.run_until(2 * end_s)
+    assert device.empty == [pytest.approx(end_s, rel=1e-9)]
+    assert device.task.went_off_s == ([] if resting else device.empty)
+    assert device.phone.meter.drawn_j == pytest.approx(100 * charge, rel=1e-9)
+    assert device.phone.battery.left_j == pytest.approx(0, abs=1e-6)
+    assert device.phone.off_s == pytest.approx(end_s)
+
+
+def test_a_changing_load_empties_a_phone_when_the_joules_have_added_up() -> None:
+    device = Load(1.0)
+    for time_s, power_w in ((10, 5.0), (20, 0.5), (30, 10.0), (33, 2.0)):
+        device.at(time_s, lambda power_w=power_w: device.draw(power_w))
+    device.run_until(1000)
+    # 10 + 50 + 5 + 30 J by 33 s, and 5 J more at 2 W.
+    assert device.empty == [pytest.approx(35.5, rel=1e-9)]
+
+
+def test_a_load_that_ceases_just_before_the_end_lets_it_live() -> None:
+    device = Load(PEAK_W)
+    device.at(9.999, lambda: device.draw(0.0))
+    device.run_until(1e6)
+    assert device.empty == []
+    assert device.phone.battery.left_j == pytest.approx(0.01)
+    device.draw(0.1)
+    device.run_until(2e6)
+    assert device.empty == [pytest.approx(1e6 + 0.1)]
+
+
+def test_a_load_that_rises_in_the_last_second_brings_the_end_forward() -> None:
+    device = Load(0.1, charge=0.09)  # 9 J: less than a second at the peak
+    device.at(5, lambda: device.draw(PEAK_W))
+    device.at(5.5, lambda: device.draw(1.0))
+    device.run_until(1000)
+    assert device.empty == [pytest.approx(5.5 + (9 - 0.5 - 5.0) / 1.0)]
+
+
+def test_a_resting_phone_that_wakes_lasts_as_long_as_its_work_allows() -> None:
+    device = Load(0.01, resting=True)
+    device.at(1000, lambda: (device.rest(False), device.draw(5.0)))
+    device.run_until(10_000)
+    assert device.empty == [pytest.approx(1000 + 90 / 5)]
+
+
+def test_a_phone_that_goes_back_to_rest_lasts_as_long_as_its_rest_allows() -> None:
+    device = Load(0.01, resting=True)
+    device.at(1000, lambda: (device.rest(False), device.draw(5.0)))
+    device.at(1010, lambda: (device.draw(0.01), device.rest(True)))
+    device.run_until(100_000)
+    assert device.empty == [pytest.approx(1010 + 40 / 0.01)]
+
+
+@pytest.mark.parametrize("resting", [True, False])
+def test_without_load_a_phone_lasts_for_ever(resting: bool) -> None:
+    device = Load(0.0, resting=resting)
+    device.run_until(1e9)
+    assert device.empty == []
+    assert device.clock.events <= 1e9 / (100 / PEAK_W) * (not resting)
+
+
+def test_a_phone_that_starts_empty_is_off_from_the_start() -> None:
+    device = Load(1.0, charge=0.0, resting=True)
+    device.run_until(10)
+    assert (device.phone.is_on, device.phone.off_reason) == (False, BATTERY_EMPTY)
+    assert device.phone.battery.charge == 0
+    assert device.phone.off_s == 10
+
+
+def test_a_phone_that_is_off_and_draws_all_the_same_is_found_out() -> None:
+    device = Load(5.0)
+    device.run_until(1000)
+    assert len(device.empty) == 1
+    device.load.set(3.0, "ghost")
+    device.run_until(2000)
+    assert len(device.empty) == 1
+    with pytest.raises(SimulationError, match=r"phone: .* J more were drawn than the battery held"):
+        device.phone.end_of_run(1.0)
+
+
+def test_a_phone_that_has_gone_back_to_rest_costs_one_event_in_all_its_life() -> None:
+    device = Load(0.001)
+    device.clock.run_until(1)
+    device.rest(True)
+    device.clock.run_until(200_000)
+    device.phone.look()
+    assert device.empty == [pytest.approx(100_000)]
+    assert device.clock.events <= 1
+
+
+def test_a_busy_phone_costs_few_events_however_often_its_power_changes() -> None:
+    device = Load(0.0)
+    for k in range(2000):
+        device.clock.run_until(k * 0.01)
+        device.load.set(PEAK_W * (k % 2) * 0.5, "on")
+    device.phone.look()
+    assert device.empty == []
+    assert device.phone.battery.left_j == pytest.approx(50, abs=0.1)
+    assert device.clock.events <= 10
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 100)), max_size=40),
+    charge=st.floats(0.001, 1),
+    awake=st.lists(st.booleans(), min_size=40, max_size=40),
+)
+@CHECK
+def test_a_phone_runs_empty_exactly_when_the_integral_says(
+    steps: list[tuple[int, int]], charge: float, awake: list[bool]
+) -> None:
+    device = Load(0.05, charge=charge, resting=True)
+    left_j, power_w, expected = 100 * charge, 0.05, inf
+    for (gap, tenths), is_awake in zip([*steps, (10**6, 0)], [*awake, True], strict=False):
+        gap_s, now_s = gap * 0.01371, device.clock.now
+        if expected == inf and power_w * gap_s > left_j:
+            expected = now_s + left_j / power_w
+        left_j -= power_w * gap_s
+        device.run_until(now_s + gap_s)
+        assert bool(device.empty) == (expected < inf)
+        assert 0 <= device.phone.battery.charge <= 1
+        assert device.phone.battery.left_j == pytest.approx(max(left_j, 0.0), abs=2e-6)
+        power_w = tenths / 10
+        device.rest(not is_awake)
+        device.draw(power_w)
+    assert device.empty == ([pytest.approx(expected, rel=1e-9)] if expected < inf else [])
 
 
 # --- the fleet -----------------------------------------------------------------------------------
@@ -466,7 +659,7 @@ def test_a_phone_that_never_acts_costs_no_event() -> None:
     ends = list(fleet.ends())
     assert clock.events == 0
     assert len(ends) == 1000
-    assert {end.charge_end for end in ends} == {0.0}
+    assert all(end.charge_end == pytest.approx(0, abs=1e-12) for end in ends)
     assert ends[7].device == "a_7"
 
 

@@ -516,7 +516,8 @@ def test_the_table_says_bit_for_bit_what_single_estimates_say(phone: str, name: 
         else:
             assert (s[index], j[index]) == found == (single_s, single_j)
             known += 1
-    assert known >= 20
+    least = 8 if phone.startswith("autofl_") else 20  # whose tiers are one CPU each, in fp32
+    assert known >= least
 
 
 def test_the_table_knows_what_was_measured() -> None:
