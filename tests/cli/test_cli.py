@@ -260,7 +260,7 @@ def test_check_prints_what_was_checked(edgesim_command: Command) -> None:
     ran = edgesim_command("run", "quickstart", *SHORT, "--check", "--out", "out")
     assert ran.code == 0
     lines = [line for line in ran.out.splitlines() if line.startswith("checked ")]
-    assert len(lines) == 5 * 3
+    assert len(lines) == 5 * 4
     assert "checked cloud: energy booked equals energy drawn on 4 devices" in lines
 
 

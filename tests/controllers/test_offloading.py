@@ -25,7 +25,12 @@ def option(
     """``device/cpu/fp32`` and what is promised of it; its kind is that of its processor's name."""
     place, processor, precision = target.split("/")
     return Option(
-        Target(place, processor, precision), kind or processor[:3], accuracy, seconds, joules
+        Target(place, processor, precision),
+        kind or processor[:3],
+        accuracy,
+        seconds,
+        joules,
+        1e9,
     )
 
 
@@ -59,7 +64,10 @@ def seen(
         co_cpu=0.0,
         co_mem=0.0,
         charge=0.5,
+        is_plugged=False,
+        skin_c=nan,
         options=options,
+        is_ready=lambda _: True,
         what_if=what_if,
     )
 

@@ -95,7 +95,7 @@ def test_no_observation_carries_a_drawn_factor() -> None:
     ]
     assert len(set(factors)) == len(factors) > 10
     promised = {option.compute_s for o in as_published.observations for option in o.options}
-    forbidden = np.array([f for f in factors] + [f * p for f in factors for p in promised])
+    forbidden = np.array(factors + [f * p for f in factors for p in promised])
     for observation in drawn.observations:
         for number in numbers_in(observation._replace(what_if=None)):
             if number:

@@ -190,7 +190,7 @@ def test_a_scheduler_that_terminates_a_run_leaves_it_interrupted_and_sound() -> 
     result = edgesim.run(QUICKSTART, controllers={"offloading": "cloud"}, progress=terminate)
     assert not result.is_complete
     assert 300 <= result.summary["simulated_s"] < 310
-    assert len(list(audit(result))) == 3
+    assert len(list(audit(result))) == 4
     assert signal.getsignal(signal.SIGTERM) == before
 
 
