@@ -152,7 +152,9 @@ def test_a_phone_is_put_together_from_its_profile_and_its_chip_in_si_units(phone
         # What the cluster draws once is in the watts of one busy core.
         once_w = written.cluster_power_w.value if written.cluster_power_w else 0.0
         top_w = written.busy_power_w.values[-1]
-        assert processor.power_w(-1, processor.cores) == pytest.approx((top_w - once_w) * processor.cores + once_w)
+        assert processor.power_w(-1, processor.cores) == pytest.approx(
+            (top_w - once_w) * processor.cores + once_w
+        )
         assert processor.power_w(-1, 1) == pytest.approx(top_w)
         assert processor.macs_per_cycle == {
             precision: quantity.value
