@@ -611,6 +611,175 @@ def test_a_profile_out_of_order_is_refused_at_file_line_and_key(
     assert message in lines[0]
 
 
+CELL = """\
+kind: cell
+name: my_cell
+description: a cell
+open_circuit: {charge: [0, 0.5, 1], volts: [3.4, 3.8, 4.2], source: measured}
+resistance_factor: {celsius: [0, 25], values: [2, 1], source: measured}
+cutoff_v: {value: 3.4, source: measured}
+charging:
+  celsius: [0, 45]
+  volts: [4.2]
+  limits_c: [[1]]
+  end_current_c: 0.05
+  source: data sheet
+"""
+FULL_PHONE = (
+    PHONE.replace(
+        "  nominal_voltage_v: {value: 4, source: label}\n",
+        """\
+  nominal_voltage_v: {value: 4, source: label}
+  cell: my_cell
+  resistance_mohm: {value: 100, source: measured}
+  charger_w: {value: 10, source: label}
+""",
+    )
+    + """\
+thermal:
+  die_j_per_k: {value: 4, source: assumed}
+  die_to_skin_k_per_w: {value: 4, source: assumed}
+  skin_j_per_k: {value: 80, source: assumed}
+  skin_to_ambient_k_per_w: {value: 5, source: assumed}
+  trips:
+    - {sensor: skin, trip_c: 40, clear_c: 38, processor: cpu, max_mhz: 1500, source: vendor}
+    - {sensor: skin, trip_c: 44, clear_c: 42, processor: cpu, max_mhz: 1000, source: vendor}
+"""
+)
+
+
+@pytest.fixture
+def full_folder(folder: Path) -> Path:
+    (folder / "my_cell.yaml").write_text(CELL)
+    (folder / "my_phone.yaml").write_text(FULL_PHONE)
+    return folder
+
+
+def test_trips_are_told_in_levels_of_the_chip(full_folder: Path) -> None:
+    spec = Catalogue([full_folder]).phone("my_phone")
+    assert spec.thermal is not None
+    # At 1500 MHz the highest level within is that of 1000 MHz, the first of two.
+    assert [(trip.trip_c, trip.clear_c, trip.level) for trip in spec.thermal.trips] == [
+        *((40, 38, 0), (44, 42, 0)),
+    ]
+    battery = spec.battery
+    assert battery.capacity_j == pytest.approx(14_400)
+    assert battery.volts[-1] - battery.volts[0] == pytest.approx(0.8 * 0.99 * 4 / 3.8)
+    assert [(band.below_c, band.steps) for band in battery.charging] == [
+        *((0, ()), (45, ((4.2, 1.0),))),
+    ]
+    assert battery.end_current_a == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "key", "message"),
+    [
+        pytest.param(
+            *("trip_c: 44, clear_c: 42", "trip_c: 39, clear_c: 37", "  trips:", "thermal.trips"),
+            "trips out of order: 39 C follows 40 C for cpu; list them from cool to hot",
+            id="trips out of order",
+        ),
+        pytest.param(
+            *("max_mhz: 1000", "max_mhz: 1500", "  trips:", "thermal.trips"),
+            "trips out of order: at 44 C cpu is limited to 1500, no less than the 1500 at 40 C",
+            id="a hotter trip that limits no more",
+        ),
+        pytest.param(
+            *("clear_c: 38", "clear_c: 40", "- {sensor: skin, trip_c: 40", "thermal.trips[0]"),
+            "clear_c must be below trip_c; found 40 C and 40 C",
+            id="a trip that ends where it begins",
+        ),
+        pytest.param(
+            *("cpu, max_mhz: 1500", "npu, max_mhz: 1500", "trip_c: 40"),
+            *("thermal.trips[0].processor", "the chip has no processor 'npu'; "),
+            id="unknown processor of a trip",
+        ),
+        pytest.param(
+            *("max_mhz: 1000", "max_mhz: 500", "trip_c: 44", "thermal.trips[1].max_mhz"),
+            "cpu has no level within 500 MHz; its lowest is 1000 MHz",
+            id="a limit below the lowest level",
+        ),
+        pytest.param(
+            *("  capacity_mah: {value: 1000, source: label}\n", "", "battery:"),
+            *("battery.capacity_mah", "this key is required and missing"),
+            id="battery without capacity",
+        ),
+        pytest.param(
+            *("cell: my_cell", "cell: my_sell", "cell:", "battery.cell"),
+            "there is no cell 'my_sell'; did you mean 'my_cell'?",
+            id="unknown cell",
+        ),
+        pytest.param(
+            *("  charger_w: {value: 10, source: label}\n", "", "battery:", "battery"),
+            "cell, resistance_mohm and charger_w are given together or not at all",
+            id="a cell without a charger",
+        ),
+        pytest.param(
+            *("cpu, max_mhz: 1500", "cpu, shutdown: true", "trip_c: 40", "thermal.trips[0]"),
+            "shutdown stands alone",
+            id="a shutdown of one processor",
+        ),
+        pytest.param(
+            *("die_j_per_k: {value: 4", "die_j_per_k: {value: -4", "die_j_per_k"),
+            *("thermal.die_j_per_k.value", "it should be greater than 0; found -4"),
+            id="negative heat capacity",
+        ),
+    ],
+)
+def test_a_phone_out_of_order_is_refused_at_file_line_and_key(
+    full_folder: Path, old: str, new: str, place: str, key: str, message: str
+) -> None:
+    text = FULL_PHONE.replace(old, new, 1)
+    assert text != FULL_PHONE
+    file = full_folder / "my_phone.yaml"
+    file.write_text(text)
+    _assert_refused(full_folder, "my_phone", f"{file}:{_line(text, place)}: {key}: ", message)
+
+
+def _assert_refused(folder: Path, phone: str, start: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Catalogue([folder]).phone(phone)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(start)
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "key", "message"),
+    [
+        pytest.param(
+            *("volts: [3.4, 3.8, 4.2]", "volts: [3.4, 4.2, 4.2]", "open_circuit", "open_circuit"),
+            "4.2 V follows 4.2 V: volts must increase",
+            id="a curve that does not increase",
+        ),
+        pytest.param(
+            *("charge: [0, 0.5, 1]", "charge: [0, 0.5, 0.9]", "open_circuit", "open_circuit"),
+            "charge must begin at 0 and end at 1",
+            id="a curve that does not end full",
+        ),
+        pytest.param(
+            *("cutoff_v: {value: 3.4", "cutoff_v: {value: 3.3", "kind: cell", ""),
+            "cutoff_v must be within the curve, 3.4 to 4.2 V; found 3.3",
+            id="a cut-off beyond the curve",
+        ),
+        pytest.param(
+            *("limits_c: [[1]]", "limits_c: [[1], [2]]", "charging:", "charging"),
+            "limits_c needs 1 rows (bands of celsius) of 1 entries",
+            id="a band too many",
+        ),
+    ],
+)
+def test_a_cell_out_of_order_is_refused_at_file_line_and_key(
+    full_folder: Path, old: str, new: str, place: str, key: str, message: str
+) -> None:
+    text = CELL.replace(old, new, 1)
+    assert text != CELL
+    file = full_folder / "my_cell.yaml"
+    file.write_text(text)
+    start = f"{file}:{_line(text, place)}: " + (f"{key}: " if key else "")
+    _assert_refused(full_folder, "my_phone", start, message)
+
+
 @each_profile
 def test_a_shipped_profile_without_one_of_its_sources_is_refused(
     file: Path, tmp_path: Path

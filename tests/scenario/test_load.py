@@ -2,9 +2,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edgesim.core.errors import ConfigError
-from edgesim.hardware.catalogue import shipped
+from edgesim.hardware.catalogue import catalogue_folder, shipped
 from edgesim.nn.zoo import ZOO
 from edgesim.scenario.load import (
     LoadedScenario,
@@ -885,3 +886,67 @@ def test_software_that_cannot_run_a_float_model_there_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=r"mine.yaml:5: phones.p.runtime: .*did you mean 'ncnn'"):
         load_scenario(_with_own_model(tmp_path, MODEL, f", runtime: {runtime}"))
+
+
+@pytest.mark.parametrize(
+    ("profile", "line", "key", "message"),
+    [
+        pytest.param(
+            *("mi_8_pro", "governor: {gpu: {kind: fixed, mhz: 123}}", "phones.pixel.governor"),
+            "123",
+            id="a level that no processor has",
+        ),
+        pytest.param(
+            *("mi_8_pro", "governor: fixed", "phones.pixel.governor"),
+            "'fixed' needs mhz, and only 'fixed' has one",
+            id="a fixed level that is not given",
+        ),
+        pytest.param(
+            *("mi_8_pro", "governor: {npu: powersave}", "phones.pixel.governor"),
+            "npu",
+            id="a governor of a processor that is not there",
+        ),
+        pytest.param(
+            *("mi_8_pro", "app: web_brwser", "phones.pixel.app"),
+            "did you mean 'web_browser'?",
+            id="unknown app",
+        ),
+        pytest.param(
+            *("bare", "plugged_in: true", "phones.pixel.plugged_in"),
+            "cell",
+            id="a charger without a cell",
+        ),
+        pytest.param(
+            *("bare", "screen_on: true", "phones.pixel.screen_on"),
+            "screen",
+            id="a screen that is not there",
+        ),
+        pytest.param(
+            *("mi_8_pro", "ambient_c: 100", "phones.pixel.ambient_c"),
+            "less than or equal to 80; found 100",
+            id="air that boils water",
+        ),
+    ],
+)
+def test_what_a_phone_cannot_do_is_refused_where_it_is_asked_for(
+    tmp_path: Path, profile: str, line: str, key: str, message: str
+) -> None:
+    _bare_phone(tmp_path)
+    text = GOOD.replace("profile: mi_8_pro\n", f"profile: {profile}\n    {line}\n")
+    (told,) = refusal(tmp_path, text)
+    assert told.startswith("world.yaml:10: " + key)
+    assert message in told
+
+
+def _bare_phone(folder: Path) -> None:
+    """A phone without screen, cell or heat."""
+    profiles = folder / "device_profiles"
+    profiles.mkdir()
+    file = catalogue_folder("device_profiles") / "mi_8_pro.yaml"
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    data["name"] = "bare"
+    for key in ("screen", "thermal", "memory"):
+        data.pop(key, None)
+    for key in ("cell", "resistance_mohm", "charger_w"):
+        data["battery"].pop(key)
+    (profiles / "bare.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
