@@ -635,3 +635,39 @@ def test_looks_in_between_change_nothing_for_a_phone_at_work(
     (energies_a, a), (energies_b, b) = ends
     assert energies_a == pytest.approx(energies_b, rel=1e-6, abs=1e-5)
     assert a == pytest.approx(b, rel=1e-7, abs=1e-5)
+
+
+def test_each_of_several_trips_ends_at_its_own_temperature() -> None:
+    trips = (
+        Trip("skin", 40.0, 38.5, "cpu_big", level=0),
+        Trip("skin", 41.0, 39.0, "cpu_big", cores=2),
+    )
+    assert SMALL.thermal is not None
+    spec = replace(SMALL, battery=ideal_battery(1e6), thermal=replace(SMALL.thermal, trips=trips))
+    clock, phone = build(spec, around(ambient_c=steps((0, 45), (2000, 20))))
+    noted = Throttling(phone, "cpu_big")
+    noted.note()
+    phone.watch(noted.note)
+    clock.run_until(6000)
+    phone.look()
+    assert [(mhz, cores) for _, _, _, mhz, cores in noted.changes] == [
+        *((1000, 2), (1000, 4), (2000, 4)),  # it is hot from the start
+    ]
+    assert [skin_c for _, _, skin_c, _, _ in noted.changes[1:]] == [
+        *(pytest.approx(39.0, abs=1e-6), pytest.approx(38.5, abs=1e-6)),
+    ]
+
+
+def test_an_app_runs_again_on_a_phone_that_has_come_back() -> None:
+    world = around(app=1.0, plugged=steps((0, 0), (5000, 1)), apps=(NO_APP, GAME))
+    battery = replace(SMALL.battery, resistance_ohm=0.0)
+    clock, phone = build(replace(SMALL, thermal=None, battery=battery), world, 0.05)
+    clock.run_until(4000)
+    phone.look()
+    assert (phone.is_on, phone.app, phone.meter.power_w) == (False, NO_APP, 0.0)
+    assert phone.memory.free_bytes == 2e9
+    clock.run_until(6000)
+    phone.look()
+    assert phone.app is GAME
+    assert phone.memory.free_bytes == 1.5e9
+    assert phone.meter.power_w == pytest.approx(0.4 + 0.5 * 5.4)

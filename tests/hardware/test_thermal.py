@@ -253,3 +253,30 @@ def test_peaks_are_those_of_a_dense_sample(
                 highest[sensor] = max(highest[sensor], dense.at(sensor))
     assert highest["die"] - 1e-9 <= whole.peak_die_c <= highest["die"] + 0.2
     assert highest["skin"] - 1e-9 <= whole.peak_skin_c <= highest["skin"] + 0.01
+
+
+def test_a_threshold_that_is_passed_only_for_a_while_is_found() -> None:
+    hot_die = Thermal(PHONE, 25.0, 0.0)
+    hot_die.elapse(8.0, 8.0, 30.0)
+    warmer_c = hot_die.skin_c + 0.5  # the die warms the skin, which cools in the end
+    found_s = hot_die.crossing_s("skin", warmer_c, True, 0.0, 0.0)
+    assert 0 < found_s < 60
+    hot_die.elapse(0.0, 0.0, found_s)
+    assert hot_die.skin_c == pytest.approx(warmer_c, abs=1e-9)
+    # A hot die over a cool skin falls at first, and rises with the board that warms up.
+    cooling = Thermal(PHONE, 25.0, 0.0)
+    cooling.elapse(8.0, 8.0, 30.0)
+    end_c = 25 + 8.0 * 5.5
+    lowest_c = min(_die_after(seconds) for seconds in range(200))
+    assert lowest_c < cooling.die_c < end_c
+    found_s = cooling.crossing_s("die", lowest_c + 0.5, False, 0.0, 8.0)
+    assert 0 < found_s < 60
+    cooling.elapse(0.0, 8.0, found_s)
+    assert cooling.die_c == pytest.approx(lowest_c + 0.5, abs=1e-9)
+
+
+def _die_after(seconds: float) -> float:
+    thermal = Thermal(PHONE, 25.0, 0.0)
+    thermal.elapse(8.0, 8.0, 30.0)
+    thermal.elapse(0.0, 8.0, seconds)
+    return thermal.die_c
