@@ -25,13 +25,16 @@ from typing import NamedTuple
 from edgesim.hardware.specs import SEGMENTS, BatterySpec
 from edgesim.hardware.thermal import Thermal
 
-__all__ = ["BOARD", "OVERDRAFT_J", "Battery", "Flow"]
+__all__ = ["BOARD", "EDGE_J", "OVERDRAFT_J", "Battery", "Flow"]
 
 BOARD = 3
 """A phone's components outside the die, which come first: base, screen, Wi-Fi."""
 
 OVERDRAFT_J = 1e-5
 """Joules by which rounding may let a battery be overdrawn: a microsecond at full power."""
+
+EDGE_J = 1e-6
+"""Rounding may leave a battery so far this side of an edge between segments."""
 
 _HYSTERESIS_K = 1.0
 """A battery must be so much colder before a colder band's limits hold again; assumed, chargers have
@@ -159,7 +162,9 @@ class Battery:
         """Where the watts go at this load, in the present segment."""
         flow = self._flows.get(load_w)
         if flow is None:
-            flow = self._flows[load_w] = self._solve(load_w)
+            flow = self._solve(load_w)
+            if not self.is_plugged or self._segment < SEGMENTS - 1:  # else fullness decides
+                self._flows[load_w] = flow
         return flow
 
     def elapse(self, watts: Sequence[float], power_w: float, seconds: float) -> None:
@@ -241,7 +246,7 @@ class Battery:
         return Flow(loss_w, stored_w, load_w + stored_w + loss_w)
 
     def _is_full(self) -> bool:
-        return self._segment == SEGMENTS - 1 and self._left_j >= self._segment_j
+        return self._segment == SEGMENTS - 1 and self._left_j >= self._segment_j - EDGE_J
 
     def _allowed_a(self) -> float:
         """The vendor's limit at this temperature and voltage."""
@@ -256,45 +261,42 @@ class Battery:
                 best = max(best, min(most_a, room_v / ohms) if ohms else most_a)
         return best
 
-    # -- when it will be empty --------------------------------------------------------------------
+    # -- what comes next --------------------------------------------------------------------------
 
-    def seconds_left(self, load_w: float, within_s: float) -> float:
-        """After how long a constant load ends it; infinity if not ``within_s`` seconds.
-
-        It ends empty, or in the segment in which its voltage breaks down. The resistance is held
-        as it is; crossing into a colder or warmer segment, whoever waits asks again.
-        """
-        if self.is_too_weak(load_w):
-            return 0.0
+    def seconds_to_edge(self, load_w: float) -> float:
+        """After how long a constant load crosses into the next segment, or ends it; or infinity."""
         stored_w = self.flow(load_w).stored_w
-        if stored_w >= 0.0:
-            return inf
-        seconds, segment = self._left_j / -stored_w, self._segment
-        from_battery_w = load_w - (self.spec.charger_w if self.is_plugged else 0.0)
-        ohms = self._resistance_ohm
-        while segment and seconds < within_s:
-            segment -= 1
-            volts = self.spec.volts[segment]
-            if ohms and from_battery_w > volts * volts / (4.0 * ohms):
-                return seconds
-            amperes = _current(volts, ohms, from_battery_w)
-            seconds += self.spec.charge_c / SEGMENTS / amperes
-        return seconds if seconds < within_s else inf
-
-    def seconds_charging(self, load_w: float) -> float:
-        """After how long charging reaches the end of the present segment; infinity if it does not."""
-        stored_w = self.flow(load_w).stored_w
+        if stored_w < 0.0:
+            return self._left_j / -stored_w
         return (self._segment_j - self._left_j) / stored_w if stored_w > 0.0 else inf
 
-    def seconds_surely_left(self, peak_w: float) -> float:
-        """For how long it holds out whatever the phone does, if that draws no more than ``peak_w``."""
-        ohms, volts = self._resistance_ohm, self.spec.volts
+    def pass_edge(self, load_w: float) -> None:
+        """Enter the next segment if the present one is at its edge, whatever rounding says."""
+        stored_w, left_j = self.flow(load_w).stored_w, self._left_j
+        celsius = self._celsius if self._thermal is None else self._thermal.skin_c
+        if stored_w < 0.0 and left_j <= EDGE_J and self._segment:
+            self._enter(self._segment - 1, celsius)
+            self._left_j = self._segment_j + left_j
+        elif stored_w > 0.0 and left_j >= self._segment_j - EDGE_J and self._segment < SEGMENTS - 1:
+            past_j = left_j - self._segment_j
+            self._enter(self._segment + 1, celsius)
+            self._left_j = past_j
+
+    def seconds_surely_left(self, peak_w: float, coldest_c: float) -> float:
+        """For how long it holds out whatever the phone does.
+
+        Args:
+            peak_w: the phone draws no more than this,
+            coldest_c: and the battery gets no colder meanwhile.
+        """
+        spec = self.spec
+        ohms = spec.resistance_ohm * _interpolated(spec.resistance_factor, coldest_c)
         # No voltage breaks down above this segment.
-        weakest = bisect_right(volts, 2.0 * sqrt(ohms * peak_w)) if ohms else 0
+        weakest = bisect_right(spec.volts, 2.0 * sqrt(ohms * peak_w)) if ohms else 0
         if weakest > self._segment:
             return 0.0
-        loss = ohms * _current(volts[weakest], ohms, peak_w) ** 2
-        return (self.left_j - self._below_j[weakest]) / (peak_w + loss)
+        loss_w = ohms * _current(spec.volts[weakest], ohms, peak_w) ** 2
+        return (self.left_j - self._below_j[weakest]) / (peak_w + loss_w)
 
 
 def _current(volts: float, ohms: float, watts: float) -> float:

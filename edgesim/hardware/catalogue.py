@@ -417,6 +417,9 @@ def _trips(
             level = within[-1]
         if row.max_cores is not None:
             cores = row.max_cores
+            if row.processor is not None and processors[row.processor].kind != "cpu":
+                message = f"{row.processor} is used as a whole; give max_mhz in place of max_cores"
+                problems.append(document.problem((*path, "max_cores"), message))
         trips.append(Trip(row.sensor, row.trip_c, row.clear_c, row.processor or "", level, cores))
     if problems:
         raise ConfigError(problems)

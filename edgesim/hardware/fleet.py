@@ -60,14 +60,14 @@ class Fleet:
     Args:
         clock: the clock.
         groups: what there is.
-        on_built: told of each phone when it is built.
+        on_built: told of each phone, and of its group, when it is built and its life begins.
     """
 
     def __init__(
         self,
         clock: Clock,
         groups: Sequence[PhoneGroup],
-        on_built: Callable[[Phone], None] | None = None,
+        on_built: Callable[[Phone, str], None] | None = None,
     ) -> None:
         self._clock = clock
         self._on_built = on_built
@@ -96,7 +96,7 @@ class Fleet:
     def phone(self, row: int) -> Phone:
         """Phone ``row``, built now if it has not acted before.
 
-        Its past, if it has one, was idle: it is settled as such.
+        It stands at the start of the run; it lives through its past when it is looked at.
         """
         phone = self._built.get(row)
         if phone is None:
@@ -115,7 +115,7 @@ class Fleet:
             )
             self._built[row] = phone
             if self._on_built is not None:
-                self._on_built(phone)
+                self._on_built(phone, group.name)
         return phone
 
     def built(self) -> Iterator[Phone]:

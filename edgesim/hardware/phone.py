@@ -22,7 +22,7 @@ from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.errors import SimulationError
 from edgesim.core.power import LEDGER_TOLERANCE, NOBODY, Booking, Meter, User
 from edgesim.core.signals import ConstantBank, Signal
-from edgesim.hardware.battery import BOARD, OVERDRAFT_J, Battery
+from edgesim.hardware.battery import BOARD, EDGE_J, OVERDRAFT_J, Battery
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.memory import Memory
 from edgesim.hardware.processor import PERFORMANCE, Governor, MemoryBus, Processor
@@ -303,6 +303,12 @@ class Phone:
         return self._app
 
     @property
+    def app_asked_for(self) -> AppSpec:
+        """The app that its owner would run at this moment, whether the phone is on or not."""
+        around = self._surroundings
+        return around.apps[int(around.app.value(self._clock._now))]
+
+    @property
     def surroundings(self) -> Surroundings:
         """What the world does to it."""
         return self._surroundings
@@ -433,8 +439,9 @@ class Phone:
         if not self.is_on:
             return 0.0
         peak_w = self._peak_board_w + self._peak_die_w
-        surely_s = self.battery.seconds_surely_left(peak_w)
         thermal = self.thermal
+        coldest_c = self._skin_c if thermal is None else min(thermal.skin_c, thermal.ambient_c)
+        surely_s = self.battery.seconds_surely_left(peak_w, coldest_c)
         if thermal is None or surely_s < _EXACT_WITHIN_S:
             return surely_s
         # The temperatures grow with every watt. What the battery loses at the peak is a fraction of
@@ -456,13 +463,13 @@ class Phone:
         self._due_s, self._due = self._weather_s, None
         within_s = self._due_s - now_s
         power_w = self.meter.power_w
-        if self.is_on:
-            empty_s = battery.seconds_left(power_w, within_s)
-        else:
-            # Looks whether it may start whenever a segment is full.
-            empty_s = max(battery.seconds_charging(0.0), 1e-6)
-        if empty_s < within_s:
-            within_s, self._due_s = empty_s, now_s + empty_s
+        # At every edge the loss is another, and with it the heat; and an empty phone that charges
+        # looks whether it may start.
+        edge_s = 0.0
+        if not (self.is_on and battery.is_too_weak(power_w)):
+            edge_s = battery.seconds_to_edge(power_w)
+        if edge_s < within_s:
+            within_s, self._due_s = edge_s, now_s + edge_s
         thermal = self.thermal
         if thermal is None:
             return
@@ -482,12 +489,13 @@ class Phone:
         self._due = None
         if due is not None:
             self._cross(due)
+        battery = self.battery
+        battery.pass_edge(self.meter.power_w)
         if now_s >= self._weather_s:
             self._look_around()
-        battery = self.battery
         if self.is_on:
             load_w = self.meter.power_w
-            is_over = battery.left_j <= _EMPTY_J or battery.is_too_weak(load_w)
+            is_over = battery.left_j <= EDGE_J or battery.is_too_weak(load_w)
             if is_over and battery.flow(load_w).stored_w < 0.0:
                 self._go_off(BATTERY_EMPTY)
         elif self._may_start():
@@ -552,7 +560,9 @@ class Phone:
 
     def _may_start(self) -> bool:
         hot = any(not trip.processor for trip in self._engaged)
-        return not hot and self.battery.charge >= RESTART_CHARGE
+        start_w = self.spec.awake_w + self.spec.screen_on_w + self.spec.screen_full_w
+        weak = self.battery.charge < RESTART_CHARGE or self.battery.is_too_weak(start_w)
+        return not (hot or weak)
 
     def _come_back(self) -> None:
         self.is_on = True
@@ -623,7 +633,7 @@ class Phone:
         if thermal is None or spec.kind != "cpu":
             return ""
         unplugged = {trip.processor for trip in thermal.trips if trip.cores == 0}
-        if spec.name not in unplugged:
+        if spec.name not in unplugged or not spec.efficiency:
             return ""
         others = [
             other
@@ -638,7 +648,6 @@ class Phone:
 
 
 _SENSORS = ("die", "skin")
-_EMPTY_J = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edgesim.core.capacity import Job, SharedCapacity
 from edgesim.core.clock import Clock
@@ -173,8 +173,7 @@ class MemoryBus:
                 other.adjust()
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """At what pace a processor's jobs go.
 
     Attributes:
@@ -218,12 +217,14 @@ class Execution(Job):
         self._done = done
         self._mark = 0.0
         self.alone_s = 0.0  # what ``work`` is counted in: seconds at the pace at which it began
+        self.traffic_bps = 0.0  # bytes per second of memory that it uses while it has all the time
 
     def started(self) -> None:
         """Answer for a share of the processor's watts from now on."""
         self.is_running = True
         processor = self._processor
         self._mark = processor._state.join(processor._follow(), "compute")
+        processor._take_up(self)
 
     def finished(self) -> None:
         """Book the share, and tell whoever waits for the result."""
@@ -245,9 +246,7 @@ class Execution(Job):
         processor._state.leave(
             self._user, self._mark, "compute", power_w, "compute" if power_w else "idle"
         )
-        if processor._varies:
-            processor.adjust()
-        processor._use_memory()
+        processor._let_go(self)
 
 
 class Processor:
@@ -288,7 +287,9 @@ class Processor:
         "_power_w",
         "_slower",
         "_state",
+        "_traffic_bps",
         "_varies",
+        "_wishes",
         "_work_s",
         "capacity",
         "cores",
@@ -317,6 +318,8 @@ class Processor:
         self._bus.processors.append(self)
         self.memory_share = 0.0
         self._work_s: dict[Task, float] = {}
+        self._wishes: dict[int, int] = {}  # jobs in service by the level that they ask for
+        self._traffic_bps = 0.0  # of all jobs in service
         self._slower = slower
         self._hungrier = hungrier
         self._state = meter.component(spec.name, 0.0, "idle")
@@ -345,8 +348,11 @@ class Processor:
 
     @property
     def frequency_hz(self) -> float:
-        """The clock at present."""
-        return self.spec.levels[self._pace.level].frequency_hz
+        """The clock at present; idle, where its governor lets it fall to."""
+        level = self._pace.level
+        if not self._is_busy and self.governor.kind in ("schedutil", "controller"):
+            level = min(self._level_for(self._apps_cpu), self.top)
+        return self.spec.levels[level].frequency_hz
 
     @property
     def place(self) -> Processor:
@@ -398,18 +404,32 @@ class Processor:
         execution.alone_s = alone_s = self.work_s(execution.task)
         execution.work = alone_s * share_left
         self.capacity.add(execution)
-        self._use_memory(execution)
+
+    def _take_up(self, execution: Execution) -> None:
+        """An execution has entered service."""
+        if execution.level is not None:
+            self._wishes[execution.level] = self._wishes.get(execution.level, 0) + 1
+        execution.traffic_bps = self._traffic(execution.task)
+        self._traffic_bps += execution.traffic_bps
+        self._use_memory()
+
+    def _let_go(self, execution: Execution) -> None:
+        """An execution has left service."""
+        if execution.level is not None:
+            self._wishes[execution.level] -= 1
+        self._traffic_bps -= execution.traffic_bps
+        if self._varies:
+            self.adjust()
+        self._use_memory()
 
     def _move_to(self, other: Processor) -> None:
         """Have all executions go on elsewhere, with what they have done."""
         for job in self.capacity.jobs():
             assert isinstance(job, Execution)
-            left = self.capacity.remaining(job)
-            share_left = left / job.alone_s if job.alone_s else 0.0
-            self.capacity.cancel(job)
+            left = self.capacity.cancel(job)
             job._leave()
             job._processor = other
-            other._add(job, share_left)
+            other._add(job, left / job.alone_s if job.alone_s else 0.0)
 
     # -- pace -------------------------------------------------------------------------------------
 
@@ -420,10 +440,24 @@ class Processor:
 
     def work_s(self, task: Task) -> float:
         """Seconds of a task at the present pace, with all the processor's time."""
+        if isinstance(task, Arithmetic):
+            return self.alone_s(task, self._pace)  # made for once, so not remembered
         seconds = self._work_s.get(task)
         if seconds is None:
             seconds = self._work_s[task] = self.alone_s(task, self._pace)
         return seconds
+
+    def _traffic(self, task: Task) -> float:
+        """Bytes per second of memory that a task uses at the present level, if nobody disturbs it.
+
+        Undisturbed, so that who disturbs whom does not depend on who came first.
+        """
+        if not task.traffic_bytes:
+            return 0.0
+        alone_s = self.work_s(task)
+        if self._pace.stretch != 1.0:
+            alone_s = self.alone_s(task, self._pace._replace(stretch=1.0))
+        return task.traffic_bytes / alone_s if alone_s else 0.0
 
     def own_w(self, pace: Pace) -> float:
         """Watts above idle for its jobs, all together, at this pace."""
@@ -432,11 +466,9 @@ class Processor:
 
     def wish(self, level: int | None) -> int | None:
         """The highest level asked for by the jobs in service and one that asks for ``level``."""
-        if self.governor.kind == "controller":
-            for job in self.capacity.jobs():
-                assert isinstance(job, Execution)
-                if job.level is not None:
-                    level = job.level if level is None else max(level, job.level)
+        for wished, jobs in self._wishes.items():
+            if jobs and (level is None or wished > level):
+                level = wished
         return level
 
     def pace(self, jobs: int, wish: int | None, apps_cpu: float, apps_memory: float) -> Pace:
@@ -449,6 +481,8 @@ class Processor:
             apps_memory: share of the memory's bandwidth that they use.
         """
         kind, levels = self.governor.kind, self.spec.levels
+        if self.spec.kind != "cpu":
+            apps_cpu = 0.0
         if kind == "performance":
             level = len(levels) - 1
         elif kind == "powersave":
@@ -462,8 +496,6 @@ class Processor:
             if jobs and wish is not None:
                 level = max(level, wish)
         level = min(level, self.top)
-        if self.spec.kind != "cpu":
-            apps_cpu = 0.0
         asked = apps_cpu * levels[-1].frequency_hz / levels[level].frequency_hz
         apps = min(asked, 1.0 / (jobs + 1)) if asked else 0.0
         return Pace(level, self.cores, self._bus.stretch(self, apps_memory), 1.0 - apps, apps)
@@ -492,6 +524,9 @@ class Processor:
         self.cores = min(cores, self.spec.cores)
         if self.cores == 0 and self.stand_in is not None:
             if had_cores:
+                self._pace = self._pace._replace(cores=0)
+                if self._apps is not None:
+                    self._apps.set(0.0, "background")  # what apps had here they go without
                 self._move_to(self.stand_in)
             return
         self.cores = max(self.cores, 1)
@@ -502,20 +537,28 @@ class Processor:
         self._adjust(self.capacity._served, None)
 
     def _adjust(self, jobs: int, coming: Execution | None) -> None:
+        if not self.cores:
+            return  # unplugged
         if not self._varies:
             jobs = max(jobs, 1)  # the pace stands ready for the next one to come
         wish = self.wish(coming.level if coming is not None else None)
         pace = self.pace(jobs, wish, self._apps_cpu, self._bus.apps)
         if pace == self._pace:
             return
-        self._pace = pace
-        self._work_s.clear()
+        before, self._pace = self._pace, pace
         if self.spec.slots is None:
             self.capacity.set_capacity(pace.own)
-        for job in self.capacity.jobs():
-            assert isinstance(job, Execution)
-            alone_s = self.work_s(job.task)
-            self.capacity.set_rate(job, job.alone_s / alone_s if alone_s else 1.0)
+        if pace[:3] != before[:3]:
+            self._work_s.clear()
+            self._traffic_bps = 0.0
+            for job in self.capacity.jobs():
+                assert isinstance(job, Execution)
+                alone_s = self.work_s(job.task)
+                self.capacity.set_rate(job, job.alone_s / alone_s if alone_s else 1.0)
+                job.traffic_bps = self._traffic(job.task)
+                self._traffic_bps += job.traffic_bps
+            if self._is_busy and pace[:2] != before[:2]:
+                self._use_memory()
         self._set_power()
         if self._apps is not None:
             full_w = self.spec.power_w(pace.level, max(pace.cores, 1)) * self._hungrier
@@ -523,20 +566,13 @@ class Processor:
         if self._is_busy:
             self._state.set(self._follow(), "compute")
 
-    def _use_memory(self, one: Execution | None = None) -> None:
-        """Work out how much the jobs in service use of the memory, each for its part of the time.
-
-        Args:
-            one: one of them; the only one, if there is one.
-        """
-        bus, served, share = self._bus, self.capacity._served, 0.0
+    def _use_memory(self) -> None:
+        """Work out how much the jobs in service use of the memory, each for its part of the time."""
+        bus, served = self._bus, self.capacity._served
         if served:
-            jobs = [one] if served == 1 and one is not None else self.capacity.jobs()
-            for job in jobs:
-                assert isinstance(job, Execution)
-                alone_s = self.work_s(job.task)
-                share += job.task.traffic_bytes / alone_s / served if alone_s else 0.0
-            share = min(share / bus.bandwidth_bps, 1.0)
+            share = min(self._traffic_bps / served / bus.bandwidth_bps, 1.0)
+        else:
+            share = self._traffic_bps = 0.0  # no residue of rounding may stay behind
         before = self.memory_share
         if share != before:
             self.memory_share = share

@@ -41,6 +41,7 @@ __all__ = [
     "device_names",
     "find_scenario",
     "fixed_level",
+    "gauss_markov_limits",
     "load_scenario",
     "parse_override",
     "scenario_names",
@@ -131,6 +132,7 @@ def load_scenario(
     problems += _dangling(document, catalogue, own_models)
     traces: Traces = {}
     if scenario is not None and not problems:
+        problems += _out_of_limits(document, scenario)
         for place, spec in _traces(scenario):
             try:
                 traces[spec.file] = _read_trace(path.parent / spec.file, spec, str(place[-1]))
@@ -502,6 +504,28 @@ def _signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
                 yield ("phones", name, key), group.count, spec
 
 
+def gauss_markov_limits(what: str) -> tuple[float, float]:
+    """Between what a Gauss-Markov signal stays if the scenario does not say."""
+    return {"rssi": (-110.0, -20.0), "ambient": (-30.0, 60.0)}[what]
+
+
+def _out_of_limits(document: Document, scenario: Scenario) -> list[Problem]:
+    """Gauss-Markov signals whose mean cannot be, or whose limits contradict each other."""
+    problems = []
+    for path, _, spec in _signals(scenario):
+        if isinstance(spec, GaussMarkovSpec):
+            default = gauss_markov_limits(str(path[-1]).partition("_")[0])
+            lowest = default[0] if spec.min is None else spec.min
+            highest = default[1] if spec.max is None else spec.max
+            if not lowest <= spec.mean <= highest:
+                message = (
+                    f"the mean of {spec.mean:g} is not between min and max, {lowest:g} and "
+                    f"{highest:g} (in part the defaults); set min or max"
+                )
+                problems.append(document.problem((*path, "mean"), message))
+    return problems
+
+
 def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec]]:
     return ((path, spec) for path, _, spec in _signals(scenario) if isinstance(spec, TraceSpec))
 
@@ -523,7 +547,10 @@ def _read_trace(path: Path, spec: TraceSpec, key: str) -> tuple[list[float], lis
             except ValueError:
                 problems.append(Problem(str(path), line, "", f"not two numbers: {','.join(row)}"))
                 continue
-            if not (isfinite(time_s) and lowest <= value <= highest):
+            is_switch = unit.startswith("(")
+            if not (isfinite(time_s) and lowest <= value <= highest) or (
+                is_switch and value not in (0, 1)
+            ):
                 message = (
                     f"needs a finite time and {lowest} to {highest} {unit}, "
                     f"found {time_s:g},{value:g}"

@@ -37,7 +37,7 @@ from edgesim.hardware.server import Server
 from edgesim.hardware.truth import AS_PUBLISHED, Truth
 from edgesim.network.wifi import AccessPoint
 from edgesim.nn.cost import ProcessorSpec
-from edgesim.scenario.load import LoadedScenario, device_names, fixed_level
+from edgesim.scenario.load import LoadedScenario, device_names, fixed_level, gauss_markov_limits
 from edgesim.scenario.schema import (
     ConstantSpec,
     GaussMarkovSpec,
@@ -213,7 +213,7 @@ class World:
                     spec.jumps,
                 )
             case GaussMarkovSpec():
-                lowest, highest = _LIMITS[what]
+                lowest, highest = gauss_markov_limits(what)
                 return GaussMarkovBank(
                     streams.keys(what, phones),
                     spec.mean,
@@ -273,8 +273,10 @@ class World:
         setting = Setting(job, slot, self._streams.generator("controller", job, slot))
         return Slot(slot, job, name, make_controller(name, setting))
 
-    def _watch(self, phone: Phone) -> None:
-        """Have the changes of a phone written down, if the scenario wants them."""
+    def _watch(self, phone: Phone, group: str) -> None:
+        """Load what jobs have in a phone's memory; write its changes down, if that is wanted."""
+        for _, job in sorted(self.jobs.items()):
+            job.preload(group, phone.memory)
         spec = self._scenario.record.states
         table = self._recorder.table("states")
         if spec is None or table is None or not self._is_recorded(phone.name):
@@ -379,8 +381,6 @@ def _of_phone(end: DeviceEnd) -> tuple[float, ...]:
 
 
 _AMBIENT_C = 25.0
-_LIMITS = {"rssi": (-110.0, -20.0), "ambient": (-30.0, 60.0)}
-"""Between what a Gauss-Markov signal stays if the scenario does not say."""
 
 
 def _constant(value: object) -> ConstantSpec[Any]:

@@ -250,7 +250,7 @@ class InferenceJob:
         self.decisions = decisions
         self._fleet = fleet
         self._horizon_s = horizon_s
-        menus: dict[str, Menu] = {}
+        self._menus = menus = dict[str, Menu]()
         for index, row in enumerate(rows):
             group, _ = fleet.group_of(row)
             if group.name not in menus:
@@ -260,6 +260,11 @@ class InferenceJob:
             time_s = next(source.times)
             if time_s < horizon_s:
                 clock.call_at(time_s, Order.ARRIVAL, self._arrive, source)
+
+    def preload(self, group: str, memory: Memory) -> None:
+        """Put the model into the memory of a phone of ``group`` that begins its life."""
+        if self._is_preloaded and group in self._menus:
+            self._menus[group].preload(memory)
 
     def _menu(self, group: PhoneGroup, sites: Mapping[str, Site]) -> Menu:
         reachable = sites if group.access_point else {}
@@ -272,8 +277,6 @@ class InferenceJob:
         phone = source.phone
         if phone is None:
             phone = source.phone = self._fleet.phone(source.row)
-            if self._is_preloaded:
-                source.menu.preload(phone.memory)
         source.requests += 1
         Request(self, phone, source).start()
 
@@ -342,7 +345,8 @@ class Request:
         """Arrive: look around and ask the controller."""
         inference, phone, now_s = self._inference, self._phone, self._start_s
         phone.look()
-        radio, app, thermal = phone.radio, phone.app, phone.thermal
+        radio, thermal = phone.radio, phone.thermal
+        app = phone.app if phone.is_on else phone.app_asked_for  # the weather is nobody's doing
         if radio is None:
             rssi_dbm, options = nan, self._menu.offline
         else:

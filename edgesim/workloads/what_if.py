@@ -60,6 +60,8 @@ def _play(
         app = around.apps[int(app_number)]
         pace = processor.pace(jobs, wish, app.cpu, app.memory)
         run_s = processor.alone_s(task, pace) / pace.own * jobs
+        if run_s == inf:
+            return inf, inf
         power_w = processor.own_w(pace) / jobs
         if left * run_s <= to_s - from_s:
             return from_s + left * run_s, energy_j + power_w * left * run_s

@@ -338,11 +338,6 @@ def _state(phone: Phone) -> dict[str, float]:
     }
 
 
-SEGMENTS_UNFORESEEN = (
-    "what comes next is worked out with the loss and resistance of the present segment of charge, "
-    "but time passes over the edges of segments, where both are taken anew: a phone that is not "
-    "looked at reaches a trip early or late, and runs empty or breaks down unnoticed"
-)
 FLAT = (3.8,) * SEGMENTS
 
 
@@ -351,13 +346,13 @@ FLAT = (3.8,) * SEGMENTS
     [
         pytest.param(FLAT, (), id="one voltage and one resistance"),
         pytest.param(
-            *(SMALL.battery.volts, ()),
-            marks=pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN),
+            SMALL.battery.volts,
+            (),
             id="a sloping curve",
         ),
         pytest.param(
-            *(FLAT, SMALL.battery.resistance_factor),
-            marks=pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN),
+            FLAT,
+            SMALL.battery.resistance_factor,
             id="resistance by temperature",
         ),
     ],
@@ -380,7 +375,6 @@ def test_a_shutdown_by_heat_comes_at_its_temperature_looked_at_or_not(
     assert ends[0]["off_s"] > 0
 
 
-@pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN)
 def test_a_phone_that_is_left_in_the_cold_draws_no_more_than_it_holds() -> None:
     spec = replace(SMALL, screen_full_w=2.2)
     world = around(screen=1.0, brightness=1.0, ambient_c=steps((0, 25), (100, -20)))
@@ -389,7 +383,6 @@ def test_a_phone_that_is_left_in_the_cold_draws_no_more_than_it_holds() -> None:
     assert phone.end_of_run(0.5).off_s == pytest.approx(1814.45, abs=0.1)
 
 
-@pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN)
 @pytest.mark.parametrize("charge", [1.0, 0.6, 0.12])
 @pytest.mark.parametrize("until_s", [2600.0, 10_000.0])
 def test_a_phone_comes_to_the_same_however_often_it_is_looked_at(
@@ -401,7 +394,6 @@ def test_a_phone_comes_to_the_same_however_often_it_is_looked_at(
     assert never["peak_skin_c"] > 40
 
 
-@pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN)
 @pytest.mark.parametrize("charge", [1.0, 0.12])
 def test_a_phone_in_the_cold_comes_to_the_same_however_often_it_is_looked_at(
     charge: float,
@@ -411,7 +403,6 @@ def test_a_phone_in_the_cold_comes_to_the_same_however_often_it_is_looked_at(
     assert often == pytest.approx(never, rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN)
 @pytest.mark.parametrize("cold", [False, True])
 @pytest.mark.parametrize("charge", [1.0, 0.5, 0.1])
 def test_a_phone_kept_awake_by_nothing_comes_to_the_same_as_one_at_rest(
@@ -594,7 +585,6 @@ def test_an_off_phone_draws_nothing_whatever_is_around_it() -> None:
     assert phone.app is NO_APP
 
 
-@pytest.mark.xfail(strict=True, reason=SEGMENTS_UNFORESEEN)
 @given(
     script=st.lists(
         st.tuples(st.integers(1, 900), st.booleans(), st.integers(1, 200)), min_size=1, max_size=8

@@ -100,13 +100,7 @@ def test_the_governor_sets_pace_and_watts(governor: Governor, level: int) -> Non
 @pytest.mark.parametrize(
     ("cpu", "level"),
     [
-        pytest.param(
-            *(0.0, 0),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="an idle processor under schedutil stands ready at the top level and says so",
-            ),
-        ),
+        (0.0, 0),
         *((0.39, 0), (0.41, 1), (0.6, 1), (0.61, 2)),
     ],
 )

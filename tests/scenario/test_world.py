@@ -169,8 +169,8 @@ def test_a_phone_that_draws_more_than_it_holds_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # So that nobody looks out.
-    monkeypatch.setattr(Battery, "seconds_left", lambda self, load_w, within_s: inf)
-    monkeypatch.setattr(Battery, "seconds_surely_left", lambda self, peak_w: inf)
+    monkeypatch.setattr(Battery, "seconds_to_edge", lambda self, load_w: inf)
+    monkeypatch.setattr(Battery, "seconds_surely_left", lambda self, peak_w, coldest_c: inf)
     with pytest.raises(
         SimulationError, match=r"mi_8_pro: .* more were drawn than the battery held"
     ):
