@@ -467,7 +467,7 @@ class Phone:
         # looks whether it may start.
         edge_s = 0.0
         if not (self.is_on and battery.is_too_weak(power_w)):
-            edge_s = battery.seconds_to_edge(power_w)
+            edge_s = battery.seconds_to_edge(power_w if self.is_on else 0.0)
         if edge_s < within_s:
             within_s, self._due_s = edge_s, now_s + edge_s
         thermal = self.thermal
