@@ -275,8 +275,9 @@ class World:
 
     def _watch(self, phone: Phone, group: str) -> None:
         """Load what jobs have in a phone's memory; write its changes down, if that is wanted."""
-        for _, job in sorted(self.jobs.items()):
-            job.preload(group, phone.memory)
+        if phone.is_on:
+            for _, job in sorted(self.jobs.items()):
+                job.preload(group, phone.memory)
         spec = self._scenario.record.states
         table = self._recorder.table("states")
         if spec is None or table is None or not self._is_recorded(phone.name):
