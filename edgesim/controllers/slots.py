@@ -45,7 +45,7 @@ class Target(NamedTuple):
     """Where to run an inference: ``device/gpu/fp16``, ``cloud/gpu/fp32``, ``device/gpu/fp16/3``.
 
     Attributes:
-        place: :data:`DEVICE` or the name of a site.
+        place: :data:`DEVICE`, the name of a site, or that of another phone (Wi-Fi Direct).
         processor: the name of a processor there.
         precision: ``fp32``, ``fp16`` or ``int8``.
         level: number of the processor's clock level, from the slowest on; ``None`` where that is
@@ -108,7 +108,9 @@ class OffloadingObservation(NamedTuple):
         model: the model to run.
         deadline_s: how long it may take; infinity for no deadline.
         accuracy_min: the least accuracy that will do, in [0, 1]; 0 for no requirement.
-        rssi_dbm: strength of the Wi-Fi signal; NaN without a network.
+        network: the name of the network that serves the phone; empty if none does.
+        rssi_dbm: strength of its signal; NaN without a network.
+        nearby_rssi_dbm: likewise of the strongest phone nearby (Wi-Fi Direct); NaN without.
         co_cpu: share of the CPU that other apps use, in [0, 1].
         co_mem: share of the memory bandwidth that other apps use, in [0, 1].
         charge: of the battery, in [0, 1].
@@ -129,7 +131,9 @@ class OffloadingObservation(NamedTuple):
     model: ModelCost
     deadline_s: float
     accuracy_min: float
+    network: str
     rssi_dbm: float
+    nearby_rssi_dbm: float
     co_cpu: float
     co_mem: float
     charge: float

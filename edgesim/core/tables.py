@@ -44,16 +44,20 @@ _ALL = (
             "status": "text",  # done, failed:REASON, unfinished
             "latency_s": "real",  # arrival to result; null unless done
             "energy_j": "real",  # booked to it on the phone
+            "host_energy_j": "real",  # and on another phone that ran it; null if none did
             "deadline_s": "real",  # null for none
             "deadline_met": "truth",  # null without a deadline, or if the run ended before it
             "accuracy": "real",  # of the model in that precision; null unless done
             "accuracy_min": "real",  # required; null for no requirement
-            "rssi_dbm": "real",  # conditions at arrival; null without a network
+            "attempts": "whole",  # times that it was begun; null if no target was chosen
+            "network": "text",  # conditions at arrival: the network that served; null for none
+            "rssi_dbm": "real",  # its signal
+            "nearby_rssi_dbm": "real",  # that of the strongest phone nearby; null for none
             "co_cpu": "real",
             "co_mem": "real",
             "skin_c": "real",  # null if the profile knows nothing of heat
             "cold_start": "truth",  # whether it waited for its model to be loaded; null elsewhere
-            "phase": "text",  # training, evaluation
+            "phase": "text",  # warmup, training, evaluation
         },
         ("time_s", "job", "device"),
     ),

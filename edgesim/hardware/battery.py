@@ -27,7 +27,7 @@ from edgesim.hardware.thermal import Thermal
 
 __all__ = ["BOARD", "EDGE_J", "OVERDRAFT_J", "Battery", "Flow"]
 
-BOARD = 3
+BOARD = 4
 """A phone's components outside the die, which come first: base, screen, Wi-Fi."""
 
 OVERDRAFT_J = 1e-5

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.core.clock import Clock
-from edgesim.core.signals import ConstantBank, SignalBank
 from edgesim.hardware.device import DeviceEnd
-from edgesim.hardware.phone import QUIET, Phone, Surroundings
+from edgesim.hardware.phone import QUIET, ROAMING, Attachment, Phone, Surroundings
 from edgesim.hardware.processor import Governor
 from edgesim.hardware.specs import PhoneSpec
 from edgesim.hardware.truth import Truth
-from edgesim.network.wifi import AccessPoint
+from edgesim.network.radio import Ether, Network
+from edgesim.network.roaming import RoamingRules
 
 __all__ = ["Fleet", "PhoneGroup"]
 
@@ -33,22 +32,24 @@ class PhoneGroup:
         devices: the phones' names.
         spec: their profile.
         charge: of each battery at the start, shape ``(len(devices),)``.
-        access_point: where they are associated; ``None`` for no network.
-        rssi: signal strength there, one row per phone; ``None`` without a network.
+        attachments: the networks of each of them,
+        networks: and all that they have between them.
         surroundings: what the world does to each of them.
         governors: who sets the clocks, by processor.
         truth: how each of them differs from its profile.
+        roaming: when they go from one network to another.
     """
 
     name: str
     devices: Sequence[str]
     spec: PhoneSpec
     charge: NDArray[np.float64]
-    access_point: AccessPoint | None
-    rssi: SignalBank | None
+    attachments: Callable[[int], Sequence[Attachment]] = lambda _: ()
+    networks: Sequence[Network] = ()
     surroundings: Callable[[int], Surroundings] = lambda _: QUIET
     governors: Mapping[str, Governor] = field(default_factory=dict)
     truth: Callable[[int], Truth] = lambda _: Truth()
+    roaming: RoamingRules = ROAMING
 
 
 class Fleet:
@@ -58,18 +59,18 @@ class Fleet:
     devices: the order in which a scenario lists its groups changes nothing.
 
     Args:
-        clock: the clock.
+        ether: the wake-ups that radios share, and the clock.
         groups: what there is.
         on_built: told of each phone, and of its group, when it is built and its life begins.
     """
 
     def __init__(
         self,
-        clock: Clock,
+        ether: Ether,
         groups: Sequence[PhoneGroup],
         on_built: Callable[[Phone, str], None] | None = None,
     ) -> None:
-        self._clock = clock
+        self._ether = ether
         self._on_built = on_built
         self.groups = sorted(groups, key=lambda group: group.name)
         self._starts = np.cumsum([0, *(len(group.devices) for group in self.groups)])
@@ -101,17 +102,16 @@ class Fleet:
         phone = self._built.get(row)
         if phone is None:
             group, place = self.group_of(row)
-            rssi = group.rssi if group.rssi is not None else _NO_SIGNAL
             phone = Phone(
-                self._clock,
+                self._ether,
                 group.devices[place],
                 group.spec,
                 float(group.charge[place]),
-                group.access_point,
-                rssi.signal(place if group.rssi is not None else 0),
+                group.attachments(place),
                 group.surroundings(place),
                 group.governors,
                 group.truth(place),
+                group.roaming,
             )
             self._built[row] = phone
             if self._on_built is not None:
@@ -131,6 +131,3 @@ class Fleet:
             yield self.phone(row).end_of_run(float(group.charge[place]))
             if not was_built:
                 del self._built[row]  # it has told its life and is not needed any more
-
-
-_NO_SIGNAL = ConstantBank([-200.0])

@@ -12,7 +12,7 @@ move the wake-up to the exact one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from types import MappingProxyType
@@ -29,7 +29,8 @@ from edgesim.hardware.processor import PERFORMANCE, Governor, MemoryBus, Process
 from edgesim.hardware.specs import AppSpec, PhoneSpec, Trip
 from edgesim.hardware.thermal import Thermal
 from edgesim.hardware.truth import AS_PUBLISHED, Truth
-from edgesim.network.wifi import AccessPoint, WifiRadio
+from edgesim.network.radio import Ether, Link, Network, Partner, Radio
+from edgesim.network.roaming import Connection, RoamingRules
 from edgesim.nn.cost import ProcessorSpec
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "QUIET",
     "RESTART_CHARGE",
     "Activity",
+    "Attachment",
     "Phone",
     "Surroundings",
 ]
@@ -105,19 +107,39 @@ QUIET = Surroundings(_constant(0.0), _constant(0.0), _constant(0.0), _constant(2
 """No apps, the screen off, not plugged in, 25 degrees Celsius."""
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One of a phone's networks.
+
+    Attributes:
+        network: the network.
+        rssi: the strength of its signal at the phone, dBm.
+        bandwidth: rates up and down that are known, bits per second; ``None``: those of the signal.
+        host: the phone at the other end, for Wi-Fi Direct; built when it is first needed.
+    """
+
+    network: Network
+    rssi: Signal
+    bandwidth: tuple[Signal, Signal] | None = None
+    host: Callable[[], Phone] | None = None
+
+
+ROAMING = RoamingRules()
+
+
 class Phone:
     """One phone. It has been there, resting, since the start of the run when it is built.
 
     Args:
-        clock: the clock.
+        ether: the wake-ups that radios share, and the clock.
         name: the device's name.
         spec: its profile.
         charge: of the battery at the start, in [0, 1].
-        access_point: where its Wi-Fi is associated; ``None`` for no network.
-        rssi: the strength of its signal there, dBm.
+        attachments: its networks.
         surroundings: what the world does to it.
         governors: who sets the clock, by processor; the others are always at the top level.
         truth: how it differs from its profile.
+        roaming: when it goes from one network to another.
 
     Attributes:
         is_on: whether it runs.
@@ -126,6 +148,11 @@ class Phone:
         battery: its battery; its numbers are those of the last change of power.
         thermal: its temperatures, likewise; ``None`` if its profile knows nothing of heat.
         memory: what is in its memory.
+        wifi, lte: its radios; LTE is on if it is attached to such a network, ``None`` if the profile
+            has no LTE.
+        connection: its way to access points and cells; ``None`` if it has none.
+        nearby: its links to other phones, by their names (Wi-Fi Direct),
+        hosts: and these phones.
     """
 
     __slots__ = (
@@ -153,32 +180,37 @@ class Phone:
         "_truth",
         "_watchers",
         "_weather_s",
-        "_wifi",
         "active",
         "battery",
+        "connection",
+        "hosts",
         "is_on",
+        "lte",
         "memory",
         "meter",
         "name",
+        "nearby",
         "off_reason",
-        "radio",
+        "radios",
         "spec",
         "start_j",
         "thermal",
+        "wifi",
     )
 
     def __init__(
         self,
-        clock: Clock,
+        ether: Ether,
         name: str,
         spec: PhoneSpec,
         charge: float,
-        access_point: AccessPoint | None,
-        rssi: Signal,
+        attachments: Sequence[Attachment] = (),
         surroundings: Surroundings = QUIET,
         governors: Mapping[str, Governor] = MappingProxyType({}),
         truth: Truth = AS_PUBLISHED,
+        roaming: RoamingRules = ROAMING,
     ) -> None:
+        clock = ether.clock
         now_s = clock._now
         clock.revisit(0.0, now_s)
         self._clock = clock
@@ -191,9 +223,13 @@ class Phone:
         self._governors = governors
         self._truth = truth
         ambient_c = surroundings.ambient_c.value(0.0)
+        has_lte = any(one.network.kind == "lte" for one in attachments)
+        resting_w = spec.suspend_w + spec.wifi.idle_w
+        if has_lte and spec.lte is not None:
+            resting_w += spec.lte.idle_w
         self.thermal = None
         if spec.thermal is not None:
-            self.thermal = Thermal(spec.thermal, ambient_c, spec.suspend_w + spec.wifi.idle_w)
+            self.thermal = Thermal(spec.thermal, ambient_c, resting_w)
         self.battery = Battery(spec.battery, charge, self._skin_c, self.thermal)
         self.start_j = self.battery.left_j
         self.memory = Memory(spec.ram_bytes)
@@ -202,14 +238,20 @@ class Phone:
         # The components of the board come first; processors are added when they are used.
         self._base = self.meter.component("base", spec.suspend_w, "suspend")
         self._screen = self.meter.component("screen", 0.0, "off")
-        self.radio = None
-        if access_point is None:
-            self._wifi = self.meter.component("wifi", spec.wifi.idle_w, "idle")
+        self.wifi = Radio(ether, self.meter, spec.wifi)
+        self.lte: Radio | None = None
+        if spec.lte is not None:
+            self.lte = Radio(ether, self.meter, spec.lte, is_on=has_lte)
         else:
-            self.radio = WifiRadio(clock, self.meter, spec.wifi, access_point, rssi)
-            self._wifi = self.radio.state
+            self.meter.component("lte", 0.0, "off")
+        self.radios = (self.wifi,) if self.lte is None or not has_lte else (self.wifi, self.lte)
+        self.nearby: dict[str, Link] = {}
+        self.hosts: dict[str, Callable[[], Phone]] = {}
+        self.connection = self._connect(ether, attachments, roaming)
         self._processors: dict[str, Processor] = {}
-        self._peak_board_w = spec.peak_board_w
+        self._peak_board_w = spec.peak_board_w + (
+            spec.lte.peak_w if has_lte and spec.lte is not None else 0.0
+        )
         self._peak_die_w = spec.peak_die_w * max(truth.hungrier.values(), default=1.0)
         self._app = NO_APP
         self._rest = (spec.suspend_w, "suspend")
@@ -232,6 +274,27 @@ class Phone:
                 self._cross(_Crossing(sensor, self.thermal.at(sensor), rising=True))
         self._look_around()
         clock.revisit(now_s, now_s)
+
+    def _connect(
+        self, ether: Ether, attachments: Sequence[Attachment], roaming: RoamingRules
+    ) -> Connection | None:
+        """Make its links."""
+        links = []
+        alone = sum(one.host is None for one in attachments) == 1
+        for one in attachments:
+            radio = self.lte if one.network.kind == "lte" else self.wifi
+            if radio is None:
+                raise SimulationError(f"{self.name} has no radio for {one.network.name!r}")
+            if one.host is None:
+                links.append(
+                    Link(ether, radio, one.network, one.rssi, one.bandwidth, forgets=alone)
+                )
+                continue
+            (place,) = one.network.routes
+            self.hosts[place] = one.host
+            partner = _partner(one.host, one.network)
+            self.nearby[place] = Link(ether, radio, one.network, one.rssi, one.bandwidth, partner)
+        return Connection(ether, links, roaming) if links else None
 
     # -- for jobs ---------------------------------------------------------------------------------
 
@@ -280,6 +343,11 @@ class Phone:
             self._base.leave(activity, mark, "awake")
         else:
             self._base.leave(activity, mark, "awake", *self._rest)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that it lives by."""
+        return self._clock
 
     @property
     def base_power_share_w(self) -> float:
@@ -384,7 +452,7 @@ class Phone:
     @property
     def _is_resting(self) -> bool:
         """Whether nothing else can depend on what happens to it."""
-        return not self.active and (self.radio is None or self.radio.tail_user is None)
+        return not self.active and all(radio.tail_user is None for radio in self.radios)
 
     def _wake(self) -> None:
         self.meter.bring_up_to_date()
@@ -554,8 +622,8 @@ class Phone:
             activity.phone_went_off(reason)
         self._run_app(NO_APP)
         self.memory.clear()
-        if self.radio is not None:
-            self.radio.stop()
+        for radio in self.radios:
+            radio.stop()
         self.meter.switch_off()
 
     def _may_start(self) -> bool:
@@ -568,7 +636,8 @@ class Phone:
         self.is_on = True
         self.off_reason = ""
         self._off_s, self._off_since_s = self.off_s, inf
-        self._wifi.set(self.spec.wifi.idle_w, "idle")
+        for radio in self.radios:
+            radio.start()
         self._base.set(self.spec.suspend_w, "suspend")
         self._follow_use()
 
@@ -645,6 +714,10 @@ class Phone:
         ]
         best = max(others, key=lambda other: other.levels[-1].frequency_hz, default=None)
         return "" if best is None else best.name
+
+
+def _partner(host: Callable[[], Phone], network: Network) -> Callable[[], Partner]:
+    return lambda: Partner(host().wifi, network.table(host().spec.wifi))
 
 
 _SENSORS = ("die", "skin")

@@ -3,15 +3,16 @@
 A request is a small state machine driven by callbacks; there is no process per request. Its way:
 
     arrival -> decision -> processor -> done
-                        -> uplink -> half RTT -> server's queue and processor -> half RTT
-                           -> downlink -> done (-> radio tail)
+                        -> errand: uplink -> elsewhere -> downlink -> done (-> radio tail)
 
-Its row is written when its last joule is booked: for one that used the radio, when the tail after
-its transfer ends or the next transfer begins.
+An attempt elsewhere may fail, and be tried again; a request that takes too long may be given up. Its
+row is written when its last joule is booked: for one that used a radio, when the tail after its
+transfer ends or the next transfer begins.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
@@ -21,37 +22,25 @@ from edgesim.controllers.slots import (
     Forecast,
     OffloadingObservation,
     OffloadingOutcome,
-    Option,
     Slot,
     Target,
 )
-from edgesim.core.clock import Clock, Order
+from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.random import normals
 from edgesim.core.recorder import Table
 from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.memory import Memory
 from edgesim.hardware.phone import Phone
-from edgesim.hardware.processor import (
-    PERFORMANCE,
-    Execution,
-    Governor,
-    InferenceTask,
-    Processor,
-)
-from edgesim.hardware.server import Server, Tenant
-from edgesim.hardware.specs import PhoneSpec
-from edgesim.nn.cost import (
-    ProcessorSpec,
-    inference_energy_j,
-    inference_s,
-    layout_s,
-    resident_bytes,
-)
+from edgesim.hardware.server import Server
+from edgesim.network.radio import Link
 from edgesim.nn.model import ModelCost
 from edgesim.workloads.arrivals import Arrivals
+from edgesim.workloads.computation import Computation
+from edgesim.workloads.errand import CONNECTION_LOST, AtServer, Errand, OtherSide, Visit
+from edgesim.workloads.menu import Kind, Menu, Plan
 from edgesim.workloads.what_if import forecast_local, forecast_remote
 
-__all__ = ["InferenceJob", "Plan", "Request", "Site"]
+__all__ = ["InferenceJob", "Request", "Terms"]
 
 OffloadingSlot = Slot[OffloadingObservation, Target, OffloadingOutcome]
 
@@ -60,138 +49,35 @@ UNFINISHED = "unfinished"
 FAILED = "failed:"
 FAILED_NO_TARGET = FAILED + "no_target"
 FAILED_NO_MEMORY = FAILED + "out_of_memory"
+TIMEOUT = "timeout"
+WARM_UP = "warmup"
 EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A place that a phone can send requests to.
+class Terms:
+    """What is asked of each request of a job.
 
     Attributes:
-        server: what stands there.
-        rtt_s: round-trip time between an access point and the site, without transfer times.
+        deadline_s: how long it may take; infinity for no deadline.
+        accuracy_min: the least accuracy that will do; 0 for no requirement.
+        input_bytes, output_bytes: what is sent to run it elsewhere, and what comes back.
+        decision_overhead_s: simulated time that each decision takes.
+        timeout_s: it is given up after so long; infinity for never.
+        retries: how many times an attempt elsewhere that has failed is repeated,
+        retry_wait_s: each time after a pause of so long.
+        warm_up_s: requests that arrive before are in phase ``warmup``.
     """
 
-    server: Server
-    rtt_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a target is carried out.
-
-    Attributes:
-        label: the target as text, a level by its clock.
-        processor: on the phone; empty for another place.
-        remote: the processor at another place; ``None`` for the phone.
-        tenant: the job's account there.
-        half_rtt_s: the way to it, and back again.
-        task: what the processor does.
-        level: at which level, if that is the controller's choice.
-        accuracy: of the result.
-        resident_bytes: memory that the model holds there.
-        read_s: seconds to read it from storage when it is not in memory,
-        layout_s: and seconds of the processor, at the top level, to make it ready.
-    """
-
-    label: str
-    processor: str
-    remote: Processor | None
-    tenant: Tenant | None
-    half_rtt_s: float
-    task: InferenceTask
-    level: int | None
-    accuracy: float
-    resident_bytes: float = 0.0
-    read_s: float = 0.0
-    layout_s: float = 0.0
-
-    @property
-    def memory_key(self) -> tuple[str, str, str]:
-        """What the phone's memory knows its model by."""
-        return self.task.model.name, self.processor, self.task.precision
-
-
-class Menu:
-    """What phones of one kind can choose from for one model."""
-
-    __slots__ = ("connected", "offline", "plans")
-
-    def __init__(
-        self,
-        job: str,
-        spec: PhoneSpec,
-        governors: Mapping[str, Governor],
-        model: ModelCost,
-        sites: Mapping[str, Site],
-    ) -> None:
-        self.plans: dict[Target, Plan] = {}
-        local, remote = [], []
-        tasks = {precision: InferenceTask(model, precision) for precision in sorted(model.accuracy)}
-        for name, processor in sorted(spec.processors.items()):
-            governor = governors.get(name, PERFORMANCE)
-            for precision, task in tasks.items():
-                for level, chosen in _levels(governor, processor):
-                    work_s = inference_s(model, processor, precision, level=level)
-                    compute_j = inference_energy_j(model, processor, precision, level=level)
-                    if work_s is None or compute_j is None:
-                        continue
-                    target = Target(DEVICE, name, precision, chosen)
-                    clock_hz = processor.levels[level].frequency_hz
-                    at = "" if chosen is None else f"@{clock_hz / 1e6:g}MHz"
-                    accuracy = model.accuracy[precision].value
-                    self.plans[target] = Plan(
-                        f"{DEVICE}/{name}/{precision}{at}",
-                        name,
-                        None,
-                        None,
-                        0.0,
-                        task,
-                        chosen,
-                        accuracy,
-                        resident_bytes(model, precision),
-                        model.weight_bytes(precision) / spec.storage_bps,
-                        layout_s(model, processor, precision) if spec.storage_bps < inf else 0.0,
-                    )
-                    energy_j = compute_j + spec.awake_w * work_s
-                    local.append(
-                        Option(target, processor.kind, accuracy, work_s, energy_j, clock_hz)
-                    )
-        for place, site in sorted(sites.items()):
-            tenant, half_rtt_s = site.server.tenant(job), 0.5 * site.rtt_s
-            tasks = {precision: InferenceTask(model, precision) for precision in tasks}
-            for name, running in sorted(site.server.processors.items()):
-                for precision, task in tasks.items():
-                    work_s = inference_s(model, running.spec, precision)
-                    if work_s is None:
-                        continue
-                    target = Target(place, name, precision)
-                    accuracy = model.accuracy[precision].value
-                    self.plans[target] = Plan(
-                        str(target), "", running, tenant, half_rtt_s, task, None, accuracy
-                    )
-                    energy_j = spec.awake_w * work_s
-                    clock_hz = running.spec.levels[-1].frequency_hz
-                    remote.append(
-                        Option(target, running.spec.kind, accuracy, work_s, energy_j, clock_hz)
-                    )
-        self.offline = tuple(local)
-        self.connected = tuple(local + remote)
-
-    def preload(self, memory: Memory) -> None:
-        """Put the model into a phone's memory for as many targets as fit, cheapest promise first."""
-        for option in sorted(self.offline, key=lambda option: option.compute_energy_j):
-            plan = self.plans[option.target]
-            memory.put(plan.memory_key, plan.resident_bytes)
-
-
-def _levels(governor: Governor, processor: ProcessorSpec) -> list[tuple[int, int | None]]:
-    """The levels that a single job may run at, and each as its target names it."""
-    levels = range(len(processor.levels))
-    if governor.kind == "controller":
-        return [(level, level) for level in levels]
-    alone = {"powersave": 0, "fixed": governor.level}
-    return [(alone.get(governor.kind, levels[-1]), None)]
+    deadline_s: float
+    accuracy_min: float
+    input_bytes: float
+    output_bytes: float
+    decision_overhead_s: float = 0.0
+    timeout_s: float = inf
+    retries: int = 0
+    retry_wait_s: float = 0.0
+    warm_up_s: float = 0.0
 
 
 class InferenceJob:
@@ -204,10 +90,9 @@ class InferenceJob:
         rows: the numbers of its phones, in order; row i of ``arrivals`` is the i-th of them.
         model: what each request runs.
         arrivals: when they come.
-        deadline_s: how long each may take; infinity for no deadline.
-        accuracy_min: the least accuracy that will do; 0 for no requirement.
-        decision_overhead_s: simulated time that each decision takes.
-        sites: where requests can be sent, by name.
+        terms: what is asked of each of them.
+        servers: where requests can be sent, by site.
+        hosts: phones where they can be sent, by name: their numbers.
         slot: who decides.
         horizon_s: the end of the run; no request arrives at or after it.
         requests, decisions: tables to fill, if wanted.
@@ -224,11 +109,10 @@ class InferenceJob:
         rows: Sequence[int],
         model: ModelCost,
         arrivals: Arrivals,
+        terms: Terms,
         *,
-        deadline_s: float,
-        accuracy_min: float,
-        decision_overhead_s: float,
-        sites: Mapping[str, Site],
+        servers: Mapping[str, Server],
+        hosts: Mapping[str, int],
         slot: OffloadingSlot,
         horizon_s: float,
         requests: Table | None,
@@ -240,9 +124,7 @@ class InferenceJob:
         self.clock = clock
         self.name = name
         self.model = model
-        self.deadline_s = deadline_s
-        self.accuracy_min = accuracy_min
-        self.decision_overhead_s = decision_overhead_s
+        self.terms = terms
         self.slot = slot
         self.meter_noise = meter_noise
         self._is_preloaded = is_preloaded
@@ -250,25 +132,59 @@ class InferenceJob:
         self.decisions = decisions
         self._fleet = fleet
         self._horizon_s = horizon_s
+        self._servers = servers
+        self._hosts = hosts
+        self._under_way: deque[Request] = deque()  # those that may be given up, in order
+        self._patience = Timer(clock, Order.COMPLETION, self._lose_patience)
         self._menus = menus = dict[str, Menu]()
         for index, row in enumerate(rows):
             group, _ = fleet.group_of(row)
             if group.name not in menus:
-                menus[group.name] = self._menu(group, sites)
+                menus[group.name] = self._menu(group)
             noise_key = noise_keys[index] if meter_noise else 0
             source = _Source(row, menus[group.name], arrivals.times(index), noise_key)
             time_s = next(source.times)
             if time_s < horizon_s:
                 clock.call_at(time_s, Order.ARRIVAL, self._arrive, source)
 
-    def preload(self, group: str, memory: Memory) -> None:
+    def preload(self, phone: Phone, group: str) -> None:
         """Put the model into the memory of a phone of ``group`` that begins its life."""
-        if self._is_preloaded and group in self._menus:
-            self._menus[group].preload(memory)
+        if not self._is_preloaded:
+            return
+        if group in self._menus:
+            self._menus[group].preload(phone.memory)
+        elif phone.name in self._hosts:
+            for menu in self._menus.values():
+                menu.preload(phone.memory, phone.name)
 
-    def _menu(self, group: PhoneGroup, sites: Mapping[str, Site]) -> Menu:
-        reachable = sites if group.access_point else {}
-        return Menu(self.name, group.spec, group.governors, self.model, reachable)
+    def give_up_after(self, request: Request) -> None:
+        """Give ``request`` up when it has lasted too long."""
+        if not self._under_way:
+            self._patience.set(self.clock._now + self.terms.timeout_s)
+        self._under_way.append(request)
+
+    def _lose_patience(self) -> None:
+        # All are as patient, so they are due in the order in which they came.
+        queue, timeout_s = self._under_way, self.terms.timeout_s
+        while queue:
+            request = queue[0]
+            if not request.status:
+                due_s = request.start_s + timeout_s
+                if due_s > self.clock._now:
+                    self._patience.set(due_s)
+                    return
+                request.give_up(TIMEOUT)
+            queue.popleft()
+
+    def _menu(self, group: PhoneGroup) -> Menu:
+        reached = {place for network in group.networks for place in network.routes}
+        servers = {place: server for place, server in self._servers.items() if place in reached}
+        hosts = {}
+        for place, row in self._hosts.items():
+            if place in reached:
+                other, _ = self._fleet.group_of(row)
+                hosts[place] = Kind(other.spec, other.governors)
+        return Menu(Kind(group.spec, group.governors), self.model, servers, hosts)
 
     def _arrive(self, source: _Source) -> None:
         time_s = next(source.times)
@@ -296,29 +212,35 @@ class _Source:
 
 
 class Request:
-    """One inference request. It is what joules on the phone are booked to.
+    """One inference request. It is what joules on its phone are booked to.
 
     Attributes:
         job: the name of its job.
         energy_j: what has been booked to it so far.
+        start_s: when it arrived.
         status: empty while it is under way.
     """
 
     __slots__ = (
-        "_execution",
+        "_attempts",
+        "_computation",
+        "_errand",
         "_inference",
         "_is_cold",
+        "_is_written",
         "_latency_s",
         "_menu",
         "_number",
         "_observation",
         "_phone",
+        "_places",
         "_plan",
         "_source",
-        "_start_s",
         "_target",
+        "_visit",
         "energy_j",
         "job",
+        "start_s",
         "status",
     )
 
@@ -328,13 +250,18 @@ class Request:
         self._source = source
         self._menu = source.menu
         self._number = source.requests
+        self._attempts = 0
         self._is_cold = False
-        self._start_s = inference.clock._now
+        self._is_written = False
+        self._places: tuple[str, ...] = ()  # within reach when it arrived
         self._target: Target | None = None
         self._plan: Plan | None = None
-        self._execution: Execution | None = None  # on the phone
+        self._computation: Computation | None = None  # on the phone itself
+        self._errand: Errand | None = None  # elsewhere
+        self._visit: Visit | None = None  # on another phone
         self._latency_s = nan
         self._observation: OffloadingObservation | None = None
+        self.start_s = inference.clock._now
         self.job = inference.name
         self.energy_j = 0.0
         self.status = ""
@@ -343,48 +270,49 @@ class Request:
 
     def start(self) -> None:
         """Arrive: look around and ask the controller."""
-        inference, phone, now_s = self._inference, self._phone, self._start_s
+        inference, phone, terms = self._inference, self._phone, self._inference.terms
         phone.look()
-        radio, thermal = phone.radio, phone.thermal
+        thermal = phone.thermal
         app = phone.app if phone.is_on else phone.app_asked_for  # the weather is nobody's doing
-        if radio is None:
-            rssi_dbm, options = nan, self._menu.offline
-        else:
-            rssi_dbm, connected = radio.look()
-            options = self._menu.connected if connected else self._menu.offline
+        network, rssi_dbm, nearby_dbm, self._places = _within_reach(phone)
         self._observation = observation = OffloadingObservation(
-            now_s,
+            self.start_s,
             self.job,
             phone.name,
             phone.spec.profile,
             inference.model,
-            inference.deadline_s,
-            inference.accuracy_min,
+            terms.deadline_s,
+            terms.accuracy_min,
+            network,
             rssi_dbm,
+            nearby_dbm,
             app.cpu,
             app.memory,
             phone.battery.charge,
             phone.battery.is_plugged,
             nan if thermal is None else thermal.skin_c,
-            options,
+            self._menu.offer(self._places),
             self.is_ready,
             self.what_if if inference.slot.needs_what_if else None,
         )
         if not phone.is_on:
             self._close(FAILED + phone.off_reason)
-        elif not options:
+        elif not observation.options:
             self._close(FAILED_NO_TARGET)
         else:
             phone.begin(self)
+            if terms.timeout_s < inf:
+                inference.give_up_after(self)
             inference.slot.ask(observation, self._decided)
 
     def _decided(self, target: Target) -> None:
         inference = self._inference
         self._plan = self._plan_of(target)
         self._target = target
-        if inference.decision_overhead_s:
+        overhead_s = inference.terms.decision_overhead_s
+        if overhead_s:
             clock = inference.clock
-            clock.call_at(clock._now + inference.decision_overhead_s, Order.COMPLETION, self._begin)
+            clock.call_at(clock._now + overhead_s, Order.COMPLETION, self._begin)
         else:
             self._begin()
 
@@ -393,80 +321,81 @@ class Request:
             return  # the phone went off meanwhile
         plan, phone = self._plan, self._phone
         assert plan is not None
-        if plan.remote is None:
-            resident = phone.memory.claim(self, plan.memory_key, plan.resident_bytes)
-            if resident is None:
-                self.ran_out_of_memory()
-            elif resident.is_loaded:
-                self._compute()
-            elif next(iter(resident.tenants)) is self:
-                self.load_model()
-            else:
-                self._is_cold = True  # somebody else is loading it
+        self._attempts += 1
+        if plan.place == DEVICE:
+            self._computation = computation = Computation(
+                phone, self, plan, self._completed, self._no_memory
+            )
+            computation.start()
+            return
+        link = self._link_to(plan.place)
+        if link is None:
+            self._attempt_failed(CONNECTION_LOST)
+            return
+        terms = self._inference.terms
+        other_side, visit = self._other_side(plan)
+        self._errand = errand = Errand(
+            self, phone, link, plan, other_side, terms.input_bytes, terms.output_bytes
+        )
+        if visit is not None:
+            visit.begin(errand.host_failed)
+        errand.start()
+
+    def _link_to(self, place: str) -> Link | None:
+        """The link over which a place can be reached now, however weak it is."""
+        phone = self._phone
+        if place in phone.nearby:
+            return phone.nearby[place] if phone.hosts[place]().is_on else None
+        link = None if phone.connection is None else phone.connection.link()
+        return link if link is not None and place in link.network.routes else None
+
+    def _other_side(self, plan: Plan) -> tuple[OtherSide, Visit | None]:
+        """Who does the work elsewhere."""
+        if plan.server is not None:
+            return AtServer(plan.server, plan.server.tenant(self.job)), None
+        if self._visit is None:
+            host = self._phone.hosts[plan.place]()
+            self._visit = Visit(host, self.job, self._write_if_settled, self.cut_off)
+        return self._visit, self._visit
+
+    def transferred(self) -> None:
+        """A transfer has ended."""
+        assert self._errand is not None
+        self._errand.transferred()
+
+    def connection_lost(self) -> None:
+        """The link has had no rate for too long."""
+        assert self._errand is not None
+        self._errand.connection_lost()
+
+    def errand_done(self) -> None:
+        """The result has come back from elsewhere."""
+        self._errand = None
+        if self._visit is not None:
+            self._visit.end()
+        self._completed()
+
+    def errand_failed(self, reason: str) -> None:
+        """An attempt elsewhere has come to nothing."""
+        self._errand = None
+        if self._visit is not None:
+            self._visit.end()
+        self._attempt_failed(reason)
+
+    def _attempt_failed(self, reason: str) -> None:
+        """Try again after a pause, or fail."""
+        terms, clock = self._inference.terms, self._inference.clock
+        if self._attempts <= terms.retries:
+            clock.call_at(clock._now + terms.retry_wait_s, Order.COMPLETION, self._begin)
         else:
-            assert phone.radio is not None
-            phone.radio.send(self, self._inference.model.input_bytes, self._uploaded)
-
-    def load_model(self) -> None:
-        """The model is not in memory: read it from storage, then make it ready."""
-        plan, clock = self._plan, self._inference.clock
-        assert plan is not None
-        self._is_cold = plan.read_s > 0.0
-        if plan.read_s:
-            clock.call_at(clock._now + plan.read_s, Order.COMPLETION, self._lay_out)
-        else:
-            self._loaded()
-
-    def _lay_out(self, _: None) -> None:
-        plan = self._plan
-        assert plan is not None
-        if not self.status:
-            processor = self._phone.processor(plan.processor)
-            self._execution = processor.run(self, plan.layout_s, self._loaded, plan.level)
-
-    def _loaded(self) -> None:
-        self._phone.memory.loaded(self)
-        self._compute()
-
-    def model_is_loaded(self) -> None:
-        """Somebody else has loaded the model: go on."""
-        self._compute()
-
-    def _compute(self) -> None:
-        plan = self._plan
-        assert plan is not None
-        processor = self._phone.processor(plan.processor)
-        self._execution = processor.run(self, plan.task, self._completed, plan.level)
-
-    def _uploaded(self) -> None:
-        plan, clock = self._plan, self._inference.clock
-        assert plan is not None
-        clock.call_at(clock._now + plan.half_rtt_s, Order.COMPLETION, self._serve)
-
-    def _serve(self, _: None) -> None:
-        # Whether the phone is still on does not concern the server.
-        plan = self._plan
-        assert plan is not None
-        assert plan.remote is not None
-        assert plan.tenant is not None
-        plan.remote.run(plan.tenant, plan.task, self._served)
-
-    def _served(self) -> None:
-        plan, clock = self._plan, self._inference.clock
-        assert plan is not None
-        clock.call_at(clock._now + plan.half_rtt_s, Order.COMPLETION, self._returned)
-
-    def _returned(self, _: None) -> None:
-        if not self.status:
-            radio = self._phone.radio
-            assert radio is not None
-            radio.receive(self, self._inference.model.output_bytes, self._completed)
+            self._phone.end(self)
+            self._close(FAILED + reason)
 
     def _completed(self) -> None:
-        if self._execution is not None:
-            self._execution = None
-            self._phone.memory.release(self)
-        self._latency_s = self._inference.clock._now - self._start_s
+        if self._computation is not None:
+            self._is_cold = self._computation.is_cold
+            self._computation = None
+        self._latency_s = self._inference.clock._now - self.start_s
         self._phone.end(self)
         self._close(DONE)
 
@@ -474,45 +403,59 @@ class Request:
 
     def phone_went_off(self, reason: str) -> None:
         """The phone has gone off: give everything back and fail."""
-        self._give_back()
+        self._give_back(tell=False)
         self._close(FAILED + reason)
 
-    def ran_out_of_memory(self) -> None:
-        """There is no room for the model, or no more: give everything back and fail."""
-        self._give_back()
-        self._close(FAILED_NO_MEMORY)
+    def give_up(self, reason: str) -> None:
+        """It has taken too long: give everything back and fail."""
+        self._give_back(tell=True)
+        self._close(FAILED + reason)
 
     def tail_ended(self) -> None:
-        """The radio has left the tail after a transfer of this request."""
-        if self.status:
-            self._write()
+        """A radio of the phone has left the tail after a transfer of this request."""
+        self._write_if_settled()
 
     def cut_off(self) -> None:
         """The run is over: give everything back and be recorded as unfinished."""
-        self._give_back()
+        self._give_back(tell=False)
         self._close(UNFINISHED)
 
-    def _give_back(self) -> None:
-        phone = self._phone
-        if self._execution is not None:
-            self._execution.cancel()
-            self._execution = None
-        phone.memory.release(self)
-        if phone.radio is not None:
-            phone.radio.abort(self)
-        phone.end(self)
+    def _no_memory(self) -> None:
+        """There is no room for the model, or no more."""
+        self._give_back(tell=False)
+        self._close(FAILED_NO_MEMORY)
+
+    def _give_back(self, *, tell: bool) -> None:
+        if self._computation is not None:
+            self._is_cold = self._computation.is_cold
+            self._computation.cancel()
+            self._computation = None
+        if self._errand is not None:
+            self._errand.abandon(tell=tell)
+            self._errand = None
+        if self._visit is not None:
+            self._visit.end()
+        self._phone.end(self)
 
     def _close(self, status: str) -> None:
-        """Nothing but a radio tail can be booked to it any more."""
+        """Nothing but radio tails can be booked to it any more."""
         self.status = status
-        radio = self._phone.radio
-        if radio is None or radio.tail_user is not self:
+        self._write_if_settled()
+
+    def _write_if_settled(self) -> None:
+        """Write its row when its last joule has been booked, here and elsewhere."""
+        if not self.status or self._is_written:
+            return
+        if any(radio.tail_user is self for radio in self._phone.radios):
+            return
+        if self._visit is None or not self._visit.is_open:
             self._write()
 
     def _write(self) -> None:
+        self._is_written = True
         inference, status, target, plan = self._inference, self.status, self._target, self._plan
-        done = status == DONE
-        latency_s, deadline_s = self._latency_s, inference.deadline_s
+        terms, done = inference.terms, status == DONE
+        latency_s, deadline_s = self._latency_s, terms.deadline_s
         in_time = latency_s <= deadline_s if done else False
         observation = self._observation
         assert observation is not None
@@ -520,35 +463,48 @@ class Request:
             met: bool | None = in_time
             if deadline_s == inf or (
                 # The run has ended before the deadline: nobody knows.
-                status == UNFINISHED and inference.clock._now - self._start_s <= deadline_s
+                status == UNFINISHED and inference.clock._now - self.start_s <= deadline_s
             ):
                 met = None
-            rssi_dbm = observation.rssi_dbm
+            visit, is_cold = self._visit, None
+            if plan is not None and plan.place == DEVICE:
+                is_cold = self._is_cold
+            elif visit is not None:
+                is_cold = visit.is_cold
             inference.requests.add(
                 (
                     self.job,
                     self._phone.name,
-                    self._start_s,
+                    self.start_s,
                     inference.model.name,
                     None if plan is None else plan.label,
                     status,
                     latency_s if done else None,
                     self.energy_j,
+                    None if visit is None else visit.energy_j,
                     deadline_s if deadline_s < inf else None,
                     met,
                     plan.accuracy if done and plan is not None else None,
-                    inference.accuracy_min or None,
-                    rssi_dbm if rssi_dbm == rssi_dbm else None,
+                    terms.accuracy_min or None,
+                    None if plan is None else self._attempts,
+                    observation.network or None,
+                    _known(observation.rssi_dbm),
+                    _known(observation.nearby_rssi_dbm),
                     observation.co_cpu,
                     observation.co_mem,
-                    observation.skin_c if observation.skin_c == observation.skin_c else None,
-                    None if plan is None or plan.remote is not None else self._is_cold,
-                    EVALUATION,
+                    _known(observation.skin_c),
+                    is_cold,
+                    self._phase,
                 )
             )
         if target is not None and plan is not None:
             self._report(observation, target, plan, in_time)
         self._observation = None  # its what_if leads back here: do not leave a cycle behind
+        self._visit = None
+
+    @property
+    def _phase(self) -> str:
+        return WARM_UP if self.start_s < self._inference.terms.warm_up_s else EVALUATION
 
     def _report(
         self, observation: OffloadingObservation, target: Target, plan: Plan, in_time: bool
@@ -558,7 +514,7 @@ class Request:
         if inference.decisions is not None:
             inference.decisions.add(
                 (
-                    self._start_s,
+                    self.start_s,
                     self.job,
                     inference.slot.name,
                     inference.slot.controller_name,
@@ -566,7 +522,7 @@ class Request:
                     plan.label,
                     None,
                     False,
-                    EVALUATION,
+                    self._phase,
                 )
             )
         if inference.slot.learns and status != UNFINISHED:
@@ -590,9 +546,10 @@ class Request:
     def is_ready(self, target: Target) -> bool:
         """Whether the model is in memory for this target."""
         plan = self._menu.plans.get(target)
-        if plan is None or plan.remote is not None:
+        if plan is None or plan.server is not None:
             return plan is not None
-        return not plan.read_s or self._phone.memory.is_ready(plan.memory_key)
+        phone = self._phone if plan.place == DEVICE else self._phone.hosts[plan.place]()
+        return not plan.read_s or phone.memory.is_ready(plan.memory_key)
 
     # -- what the oracle may ask ------------------------------------------------------------------
 
@@ -603,41 +560,57 @@ class Request:
             ControllerError: if it is not one of the options.
         """
         plan = self._plan_of(target)
-        inference, phone = self._inference, self._phone
-        start_s = inference.clock._now + inference.decision_overhead_s
-        if plan.remote is None:
-            resident_bytes = 0.0 if self.is_ready(target) else plan.resident_bytes
-            if not phone.memory.has_room(resident_bytes):
-                return Forecast(inf, inf)
-            read_s, layout_s = (0.0, 0.0) if self.is_ready(target) else (plan.read_s, plan.layout_s)
-            end_s, energy_j = forecast_local(
-                phone, plan.processor, plan.task, plan.level, start_s, read_s, layout_s
-            )
+        phone, terms = self._phone, self._inference.terms
+        now_s = self._inference.clock._now
+        start_s = now_s + terms.decision_overhead_s
+        if plan.place == DEVICE:
+            end_s, energy_j = forecast_local(phone, plan, start_s)
         else:
-            assert phone.radio is not None
-            model = inference.model
+            link = self._link_to(plan.place)
+            assert link is not None
             end_s, energy_j = forecast_remote(
-                phone.radio,
-                plan.remote,
-                plan.task,
-                plan.half_rtt_s,
-                model.input_bytes,
-                model.output_bytes,
-                inference.clock._now,
-                start_s,
+                phone, link, plan, terms.input_bytes, terms.output_bytes, now_s, start_s
             )
-        latency_s = end_s - self._start_s
+        if end_s == inf or end_s - self.start_s > terms.timeout_s:
+            return Forecast(inf, inf)
+        latency_s = end_s - self.start_s
         return Forecast(latency_s, energy_j + phone.base_power_share_w * latency_s)
 
     def _plan_of(self, target: Target) -> Plan:
         """How a target is carried out; refuses what is not one of the options."""
-        menu, observation = self._menu, self._observation
+        observation = self._observation
         assert observation is not None
-        plan = menu.plans.get(target) if isinstance(target, tuple) else None
-        if plan is None or (plan.remote is not None and observation.options is menu.offline):
+        plan = self._menu.plans.get(target) if isinstance(target, tuple) else None
+        if plan is None or (plan.place != DEVICE and plan.place not in self._places):
             known = ", ".join(str(option.target) for option in observation.options)
             raise self._inference.slot.error(
-                f"chose {target!s} for a request on {self._phone.name} at {self._start_s:g} s; "
+                f"chose {target!s} for a request on {self._phone.name} at {self.start_s:g} s; "
                 f"possible: {known}"
             )
         return plan
+
+
+def _within_reach(phone: Phone) -> tuple[str, float, float, tuple[str, ...]]:
+    """The network that serves a phone, its signal, that of the strongest phone nearby, and the places
+    that can be reached now."""
+    network, rssi_dbm, nearby_dbm = "", nan, nan
+    places: tuple[str, ...] = ()
+    if phone.connection is not None:
+        link = phone.connection.link()
+        if link is not None:
+            is_connected = link.is_connected
+            network, rssi_dbm = link.network.name, link.rssi_dbm
+            if is_connected:
+                places = link.network.places
+    for place, link in phone.nearby.items():
+        is_connected = link.is_connected
+        nearby_dbm = link.rssi_dbm if nearby_dbm != nearby_dbm else max(nearby_dbm, link.rssi_dbm)
+        host = phone.hosts[place]()
+        host.look()
+        if is_connected and host.is_on:
+            places += (place,)
+    return network, rssi_dbm, nearby_dbm, places
+
+
+def _known(number: float) -> float | None:
+    return None if number != number else number

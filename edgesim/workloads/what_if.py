@@ -8,11 +8,15 @@ limit a processor more than it does now.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
 
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Arithmetic, Processor, Task
-from edgesim.network.wifi import WifiRadio, transfer_end_s
+from edgesim.core.units import BITS_PER_BYTE
+from edgesim.network.radio import Link, drawing_w, tail_j
+from edgesim.network.roaming import CoursePiece
+from edgesim.workloads.menu import Plan
 
 __all__ = ["LOOK_AHEAD_S", "forecast_local", "forecast_remote"]
 
@@ -20,30 +24,20 @@ LOOK_AHEAD_S = 3600.0
 """A transfer that would not end within so long counts as never ending."""
 
 
-def forecast_local(
-    phone: Phone,
-    processor_name: str,
-    task: Task,
-    level: int | None,
-    start_s: float,
-    read_s: float,
-    layout_s: float,
-) -> tuple[float, float]:
-    """End and joules of a task that starts on a phone's processor at ``start_s``.
+def forecast_local(phone: Phone, plan: Plan, start_s: float) -> tuple[float, float]:
+    """End and joules of a plan that starts on a phone at ``start_s``.
 
-    Args:
-        phone: the phone.
-        processor_name: of its processor.
-        task: what is done.
-        level: the level that is asked for, if any.
-        start_s: when.
-        read_s: seconds to read the model from storage first; 0 if it is in memory,
-        layout_s: and seconds of the processor to make it ready.
+    Both are infinite if the model has no room there.
     """
-    processor = phone.processor(processor_name).place
+    read_s = layout_s = 0.0
+    if plan.read_s and not phone.memory.is_ready(plan.memory_key):
+        if not phone.memory.has_room(plan.resident_bytes):
+            return inf, inf
+        read_s, layout_s = plan.read_s, plan.layout_s
+    processor = phone.processor(plan.processor).place
     time_s, energy_j = start_s + read_s, 0.0
-    for each in (Arithmetic(layout_s), task) if layout_s else (task,):
-        time_s, each_j = _play(phone, processor, each, level, time_s)
+    for each in (Arithmetic(layout_s), plan.task) if layout_s else (plan.task,):
+        time_s, each_j = _play(phone, processor, each, plan.level, time_s)
         energy_j += each_j
     return time_s, energy_j
 
@@ -71,39 +65,166 @@ def _play(
 
 
 def forecast_remote(
-    radio: WifiRadio,
-    processor: Processor,
-    task: Task,
-    half_rtt_s: float,
+    phone: Phone,
+    link: Link,
+    plan: Plan,
     input_bytes: float,
     output_bytes: float,
     now_s: float,
     start_s: float,
 ) -> tuple[float, float]:
-    """End of a request sent elsewhere at ``start_s``, and what its radio costs, tail included."""
-    uploaded_s, up_j = _transfer(radio, start_s, input_bytes, sending=True)
+    """End of a request sent elsewhere at ``start_s``, and what the phone's radio costs, tail included.
+
+    Args:
+        phone: the phone.
+        link: the way there.
+        plan: what is done there.
+        input_bytes, output_bytes: payload there and back.
+        now_s: the present.
+        start_s: when it begins, now or later.
+    """
+    radio, power = link.radio, link.radio.power
+    sent = _Leg(phone, link, plan.place, start_s, radio.is_idle_at(start_s), is_up=True)
+    uploaded_s = sent.carry(input_bytes)
     if uploaded_s == inf:
         return inf, inf
-    at_server_s = uploaded_s + half_rtt_s
-    # The line at the server moves on while the request is on its way.
-    queue_s = max(processor.capacity.backlog_s() - (at_server_s - now_s), 0.0)
-    back_s = at_server_s + queue_s + processor.work_s(task) + half_rtt_s
-    end_s, down_j = _transfer(radio, back_s, output_bytes, sending=False)
+    half_rtt_s = sent.link.network.routes[plan.place].half_rtt_s
+    served_s = _served_s(phone, plan, uploaded_s + half_rtt_s, now_s)
+    if served_s == inf or not sent.goes_on_until(served_s):
+        return inf, inf
+    back_s = served_s + sent.link.network.routes[plan.place].half_rtt_s
+    if not sent.goes_on_until(back_s):
+        return inf, inf
+    # Between the two transfers the radio is in its tail, unless somebody else keeps it busy.
+    gap_s, gap_j, is_idle = back_s - uploaded_s, 0.0, False
+    tail = power.tail
+    if not radio.transfers:
+        phase_end_s, wait_s, is_idle = 0.0, power.idle_wait_s, True
+        for phase in tail:
+            phase_end_s += phase.seconds
+            if gap_s < phase_end_s:
+                wait_s, is_idle = phase.wait_s, False
+                break
+        back_s += wait_s
+        gap_j = tail_j(tail, gap_s + wait_s)
+        is_idle = is_idle or gap_s + wait_s >= sum(phase.seconds for phase in tail)
+    received = _Leg(phone, sent.link, plan.place, back_s, is_idle, is_up=False)
+    end_s = received.carry(output_bytes)
     if end_s == inf:
         return inf, inf
-    tail_s = 0.0
-    if not radio.flows:  # else the radio stays busy with somebody else's transfer
-        tail_s = min(radio.power.tail_s, back_s - uploaded_s) + radio.power.tail_s
-    return end_s, up_j + down_j + radio.power.tail_w * tail_s
+    tail_after_j = 0.0 if radio.transfers else tail_j(tail, inf)
+    return end_s, sent.energy_j + gap_j + received.energy_j + tail_after_j
 
 
-def _transfer(
-    radio: WifiRadio, start_s: float, size_bytes: float, *, sending: bool
-) -> tuple[float, float]:
-    share = radio.access_point.air.capacity_for(1.0)
-    end_s, seen = transfer_end_s(radio, start_s, size_bytes, share, start_s + LOOK_AHEAD_S)
-    if end_s == inf:
-        return inf, inf
-    sending = sending or radio.is_sending
-    energy_j = sum(seconds * (link.send_w if sending else link.receive_w) for seconds, link in seen)
-    return end_s, energy_j / (radio.flows + 1)
+def _served_s(phone: Phone, plan: Plan, arrive_s: float, now_s: float) -> float:
+    """When the other side will have done its work."""
+    if plan.server is not None:
+        processor = plan.server.processors[plan.processor]
+        # The line at the server moves on while the request is on its way.
+        queue_s = max(processor.capacity.backlog_s() - (arrive_s - now_s), 0.0)
+        return arrive_s + queue_s + processor.work_s(plan.task)
+    end_s, _ = forecast_local(phone.hosts[plan.place](), plan, arrive_s)
+    return end_s
+
+
+class _Leg:
+    """A transfer to come, along the weather as it will really be.
+
+    Args:
+        phone: the phone.
+        link: over which link it begins.
+        place: where to, or where from.
+        start_s: when.
+        is_idle: whether the radio must be promoted first.
+        is_up: whether it goes to the place.
+
+    Attributes:
+        link: over which link it ends.
+        end_s: when.
+        energy_j: what the phone's radio spends on it.
+    """
+
+    def __init__(
+        self, phone: Phone, link: Link, place: str, start_s: float, is_idle: bool, *, is_up: bool
+    ) -> None:
+        power = link.radio.power
+        self.link = link
+        self.end_s = start_s
+        self.energy_j = 0.0
+        self._phone = phone
+        self._place = place
+        self._is_up = is_up
+        if is_idle:
+            self.end_s += power.promotion_s
+            self.energy_j = power.promotion_w * power.promotion_s
+
+    def carry(self, size_bytes: float) -> float:
+        """Transfer so much; the moment of the last bit, infinity if the connection is lost."""
+        start_s, left_bits, dead_s = self.end_s, size_bytes * BITS_PER_BYTE, 0.0
+        if not self.goes_on_until(start_s):
+            return inf
+        parts = list(self.link.radio.watts())
+        sharing = len(parts) + 1
+        for piece in self._course(start_s):
+            if piece.start_s - start_s > LOOK_AHEAD_S:
+                return inf
+            self.link = piece.link
+            state, seconds = piece.state, piece.end_s - piece.start_s
+            rate_bps = state.up_bps if self._is_up else state.down_bps
+            airtime = 0.0 if piece.is_gap else self._airtime(rate_bps)
+            speed_bps = rate_bps * airtime
+            if not left_bits or speed_bps * seconds >= left_bits:
+                seconds = left_bits / speed_bps if left_bits else 0.0
+                left_bits = 0.0
+            busy_w = state.send_w if self._is_up else state.receive_w
+            power_w = drawing_w([*parts, (state.listen_w, busy_w, airtime)])
+            if left_bits and not rate_bps and not piece.is_gap:
+                dead_s += seconds
+                if dead_s >= piece.link.network.lost_after_s:
+                    return inf
+            else:
+                dead_s = 0.0
+            self.energy_j += power_w * seconds / sharing
+            self.end_s = piece.start_s + seconds
+            if not left_bits:
+                return self.end_s
+            left_bits -= speed_bps * seconds
+        return inf
+
+    def goes_on_until(self, time_s: float) -> bool:
+        """Whether the connection lasts until then; takes note of the link that serves it."""
+        for piece in self._course(self.end_s):
+            if piece.start_s > time_s:
+                return True
+            self.link = piece.link
+            if self._place not in piece.link.network.routes:
+                return False
+            if piece.end_s > time_s:
+                return True
+        return False
+
+    def _course(self, start_s: float) -> Iterator[CoursePiece]:
+        connection = self._phone.connection
+        if connection is not None and self.link in connection.links:
+            return connection.course(self.link, start_s)
+        return _alone(self.link, start_s)
+
+    def _airtime(self, rate_bps: float) -> float:
+        """The share of the air that it would get, with everybody else as at present."""
+        if not rate_bps:
+            return 0.0
+        network = self.link.network
+        route = network.routes[self._place]
+        airtime = (network.up if self._is_up else network.down).offer()
+        for wire in route.up if self._is_up else route.down:
+            airtime = min(airtime, wire.offer_bps() / rate_bps)
+        return airtime
+
+
+def _alone(link: Link, start_s: float) -> Iterator[CoursePiece]:
+    """What a link goes through that is left for no other."""
+    time_s = start_s
+    while True:
+        _, end_s, _, state = link.segment(time_s)
+        yield CoursePiece(time_s, end_s, link, state, is_gap=False)
+        time_s = end_s
