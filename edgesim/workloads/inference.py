@@ -36,7 +36,6 @@ from edgesim.hardware.processor import (
     Execution,
     Governor,
     InferenceTask,
-    Processor,
 )
 from edgesim.hardware.server import Server, Tenant
 from edgesim.hardware.specs import PhoneSpec
@@ -60,6 +59,7 @@ UNFINISHED = "unfinished"
 FAILED = "failed:"
 FAILED_NO_TARGET = FAILED + "no_target"
 FAILED_NO_MEMORY = FAILED + "out_of_memory"
+FAILED_REJECTED = FAILED + "rejected"
 EVALUATION = "evaluation"
 
 
@@ -82,8 +82,8 @@ class Plan:
 
     Attributes:
         label: the target as text, a level by its clock.
-        processor: on the phone; empty for another place.
-        remote: the processor at another place; ``None`` for the phone.
+        processor: on the phone, or at the other place.
+        remote: the server at another place; ``None`` for the phone.
         tenant: the job's account there.
         half_rtt_s: the way to it, and back again.
         task: what the processor does.
@@ -96,7 +96,7 @@ class Plan:
 
     label: str
     processor: str
-    remote: Processor | None
+    remote: Server | None
     tenant: Tenant | None
     half_rtt_s: float
     task: InferenceTask
@@ -168,7 +168,7 @@ class Menu:
                     target = Target(place, name, precision)
                     accuracy = model.accuracy[precision].value
                     self.plans[target] = Plan(
-                        str(target), "", running, tenant, half_rtt_s, task, None, accuracy
+                        str(target), name, site.server, tenant, half_rtt_s, task, None, accuracy
                     )
                     energy_j = spec.awake_w * work_s
                     clock_hz = running.spec.levels[-1].frequency_hz
@@ -449,12 +449,22 @@ class Request:
         assert plan is not None
         assert plan.remote is not None
         assert plan.tenant is not None
-        plan.remote.run(plan.tenant, plan.task, self._served)
+        plan.remote.submit(plan.processor, plan.tenant, plan.task, self._served, self._rejected)
 
     def _served(self) -> None:
         plan, clock = self._plan, self._inference.clock
         assert plan is not None
         clock.call_at(clock._now + plan.half_rtt_s, Order.COMPLETION, self._returned)
+
+    def _rejected(self) -> None:
+        plan, clock = self._plan, self._inference.clock
+        assert plan is not None
+        clock.call_at(clock._now + plan.half_rtt_s, Order.COMPLETION, self._turned_away)
+
+    def _turned_away(self, _: None) -> None:
+        if not self.status:
+            self._give_back()
+            self._close(FAILED_REJECTED)
 
     def _returned(self, _: None) -> None:
         if not self.status:
@@ -619,6 +629,7 @@ class Request:
             end_s, energy_j = forecast_remote(
                 phone.radio,
                 plan.remote,
+                plan.processor,
                 plan.task,
                 plan.half_rtt_s,
                 model.input_bytes,

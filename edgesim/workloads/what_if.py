@@ -12,6 +12,7 @@ from math import inf
 
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Arithmetic, Processor, Task
+from edgesim.hardware.server import Server
 from edgesim.network.wifi import WifiRadio, transfer_end_s
 
 __all__ = ["LOOK_AHEAD_S", "forecast_local", "forecast_remote"]
@@ -72,7 +73,8 @@ def _play(
 
 def forecast_remote(
     radio: WifiRadio,
-    processor: Processor,
+    server: Server,
+    processor_name: str,
     task: Task,
     half_rtt_s: float,
     input_bytes: float,
@@ -85,9 +87,10 @@ def forecast_remote(
     if uploaded_s == inf:
         return inf, inf
     at_server_s = uploaded_s + half_rtt_s
-    # The line at the server moves on while the request is on its way.
-    queue_s = max(processor.capacity.backlog_s() - (at_server_s - now_s), 0.0)
-    back_s = at_server_s + queue_s + processor.work_s(task) + half_rtt_s
+    served_s = server.forecast_s(processor_name, task, at_server_s, now_s)
+    if served_s == inf:
+        return inf, inf  # it would be turned away
+    back_s = served_s + half_rtt_s
     end_s, down_j = _transfer(radio, back_s, output_bytes, sending=False)
     if end_s == inf:
         return inf, inf
