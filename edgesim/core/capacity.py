@@ -172,6 +172,10 @@ class SharedCapacity:
         live = {id(job): job for end_v, _, job in self._heap if job._end_v == end_v}
         return sorted(live.values(), key=lambda job: job._sequence)
 
+    def line(self) -> list[Job]:
+        """The jobs in line for a slot, in the order in which they came."""
+        return list(self._waiting or ())
+
     def capacity_for(self, weight: float = 1.0) -> float:
         """Capacity per second that one more job of this weight would get at this moment."""
         return min(self._capacity * weight / (self._weight + weight), self._limit * weight)

@@ -164,6 +164,26 @@ class PowerState:
         user.energy_j += energy_j
         return self._per_user_j
 
+    def book_among(self, users: Sequence[User], mark: float, activity: str) -> float:
+        """Book one user's part since ``mark`` in even shares to several, who are one to the rest.
+
+        Args:
+            users: they.
+            mark: what the one who joined for all of them got, or booking before.
+            activity: what the joules were spent on.
+
+        Returns:
+            The new mark.
+        """
+        self.set(self.power_w, self.activity)
+        each_j = (self._per_user_j - mark) / len(users)
+        booked = self._booked
+        for user in users:
+            key = (activity, user.job)
+            booked[key] = booked.get(key, 0.0) + each_j
+            user.energy_j += each_j
+        return self._per_user_j
+
     def leave(
         self,
         user: User,

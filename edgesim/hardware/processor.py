@@ -11,18 +11,23 @@ them changes, what has been done is kept and the rest goes on at the new pace:
 - others at the memory. Memory is a server shared by all: while others use a share r of its
   bandwidth, what waits for it takes 1 / (1 - r) as long (processor sharing; Kleinrock, "Queueing
   Systems" II, 1976, sec. 4.4).
+
+A server's processor may have other tenants besides (:mod:`edgesim.hardware.tenants`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple, Protocol
 
 from edgesim.core.capacity import Job, SharedCapacity
 from edgesim.core.clock import Clock
+from edgesim.core.errors import SimulationError
 from edgesim.core.power import Meter, PowerState, User
+from edgesim.core.signals import Signal
+from edgesim.hardware.tenants import OtherTenants
 from edgesim.nn.cost import (
     ProcessorSpec,
     inference_s,
@@ -90,14 +95,16 @@ class InferenceTask:
     Args:
         model: what is run.
         precision: in which precision.
+        batch: inputs at once.
     """
 
-    __slots__ = ("_seconds", "model", "precision", "traffic_bytes")
+    __slots__ = ("_seconds", "batch", "model", "precision", "traffic_bytes")
 
-    def __init__(self, model: ModelCost, precision: str) -> None:
+    def __init__(self, model: ModelCost, precision: str, batch: int = 1) -> None:
         self.model = model
         self.precision = precision
-        self.traffic_bytes = traffic_bytes(model, precision)
+        self.batch = batch
+        self.traffic_bytes = traffic_bytes(model, precision, batch)
         self._seconds: dict[tuple[str, int, int], tuple[float, float]] = {}
 
     def seconds(self, spec: ProcessorSpec, level: int, cores: int) -> tuple[float, float]:
@@ -111,10 +118,11 @@ class InferenceTask:
     def _compute(self, spec: ProcessorSpec, level: int, cores: int) -> tuple[float, float]:
         if level == len(spec.levels) - 1 and cores == spec.cores:
             level = -1  # where only measured latencies are known, this is the level they are of
-        seconds = inference_s(self.model, spec, self.precision, level=level, threads=cores)
+        model, precision, batch = self.model, self.precision, self.batch
+        seconds = inference_s(model, spec, precision, level=level, threads=cores, batch=batch)
         if seconds is None:
             return inf, 0.0
-        share = memory_share(self.model, spec, self.precision, level=level, threads=cores)
+        share = memory_share(model, spec, precision, level=level, threads=cores, batch=batch)
         return seconds * (1.0 - share), seconds * share
 
 
@@ -239,6 +247,10 @@ class Execution(Job):
         """Stop it, booking what it has cost so far; nobody is told of its end."""
         self._processor.cancel(self)
 
+    def withdraw(self) -> None:
+        """The same, for those who do not know whether it is a task of their own or part of one."""
+        self._processor.cancel(self)
+
     def _leave(self) -> None:
         self.is_running = False
         processor = self._processor
@@ -247,6 +259,23 @@ class Execution(Job):
             self._user, self._mark, "compute", power_w, "compute" if power_w else "idle"
         )
         processor._let_go(self)
+
+
+class _Together(Execution):
+    """One task for several users, who answer for it in even parts."""
+
+    def __init__(
+        self, processor: Processor, users: Sequence[User], task: Task, done: Callable[[], None]
+    ) -> None:
+        super().__init__(processor, users[0], task, done, None)
+        self._users = users
+
+    def settle(self) -> None:
+        self._mark = self._processor._state.book_among(self._users, self._mark, "compute")
+
+    def _leave(self) -> None:
+        self.settle()  # so that nothing is left for the first of them to pay alone
+        super()._leave()
 
 
 class Processor:
@@ -264,9 +293,11 @@ class Processor:
         bus: the memory that it shares; ``None`` for one of its own.
         slower: what this very device takes, in multiples of its profile's seconds.
         hungrier: what it draws, in multiples of its profile's watts.
+        load: the share of it that other tenants use; only for one with slots.
 
     Attributes:
         capacity: its time: one second per second and slot.
+        others: its other tenants, if it has any.
         top: the highest level that heat allows.
         cores: how many of its cores are plugged in.
         stand_in: where its jobs go while it has no cores.
@@ -295,6 +326,7 @@ class Processor:
         "cores",
         "governor",
         "memory_share",
+        "others",
         "spec",
         "stand_in",
         "top",
@@ -309,7 +341,10 @@ class Processor:
         bus: MemoryBus | None = None,
         slower: float = 1.0,
         hungrier: float = 1.0,
+        load: Signal | None = None,
     ) -> None:
+        if load is not None and spec.slots is None:
+            raise SimulationError(f"{spec.name} has other tenants, but no slots to share with them")
         self._clock = clock
         self._meter = meter
         self.spec = spec
@@ -329,6 +364,11 @@ class Processor:
             self.capacity = SharedCapacity(clock)
         else:
             self.capacity = SharedCapacity(clock, spec.slots, slots=spec.slots, share_limit=1.0)
+        self.others: OtherTenants | None = None
+        if load is not None:
+            self.others = OtherTenants(
+                clock, meter, self._state, self.capacity, spec, hungrier, load
+            )
         self.top = len(spec.levels) - 1
         self.cores = spec.cores
         self.stand_in: Processor | None = None
@@ -383,6 +423,20 @@ class Processor:
         place._add(execution)
         return execution
 
+    def run_together(
+        self, users: Sequence[User], task: Task, done: Callable[[], None]
+    ) -> Execution:
+        """Carry out one task for several users, who answer for its joules in even parts.
+
+        Args:
+            users: they; at least one.
+            task: what to do.
+            done: called when it has ended.
+        """
+        execution = _Together(self, users, task, done)
+        self._add(execution)
+        return execution
+
     def cancel(self, execution: Execution) -> None:
         """Stop an execution, booking what it has cost so far; its ``done`` is not called."""
         execution._processor.capacity.cancel(execution)
@@ -391,6 +445,8 @@ class Processor:
 
     def settle(self) -> None:
         """Book what every execution has cost up to now; all go on."""
+        if self.others is not None:
+            self.others.look()
         for job in self.capacity.jobs():
             assert isinstance(job, Execution)
             job.settle()
@@ -400,6 +456,8 @@ class Processor:
         # Most of the time nothing has to be thought about again.
         if self._varies or self._bus.busy or self._pace.stretch != 1.0:
             self._adjust(self.capacity._served + 1, execution)
+        if self.others is not None:
+            self.others.look()
         execution.rate = 1.0
         execution.alone_s = alone_s = self.work_s(execution.task)
         execution.work = alone_s * share_left
@@ -593,6 +651,7 @@ class Processor:
     def _follow(self) -> float:
         """Watts for the jobs now in service; keeps the books of the time at work."""
         in_service = self.capacity._served
+        beside_others_w = 0.0 if self.others is None else self.others.follow(in_service)
         if not in_service:
             if self._is_busy:
                 self._is_busy = False
@@ -601,4 +660,6 @@ class Processor:
         if not self._is_busy:
             self._is_busy = True
             self._busy_since_s = self._clock._now
+        if self.others is not None:
+            return beside_others_w
         return self._power_w[in_service if self.spec.slots is not None else 1]

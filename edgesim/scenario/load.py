@@ -33,6 +33,8 @@ from edgesim.scenario.schema import (
     Scenario,
     ScheduleSpec,
     TraceSpec,
+    batching_by_processor,
+    load_by_processor,
 )
 
 __all__ = [
@@ -133,9 +135,10 @@ def load_scenario(
     traces: Traces = {}
     if scenario is not None and not problems:
         problems += _out_of_limits(document, scenario)
+        problems += _never_full(document, scenario)
         for place, spec in _traces(scenario):
             try:
-                traces[spec.file] = _read_trace(path.parent / spec.file, spec, str(place[-1]))
+                traces[spec.file] = _read_trace(path.parent / spec.file, spec, _quantity(place))
             except ConfigError as error:
                 problems += error.problems
             except (OSError, ValueError, csv.Error) as error:
@@ -248,6 +251,7 @@ def _dangling(
         if site.get("server") not in profiles:
             look((*path, "server"), site.get("server"), catalogue.names("server"), "profile")
         problems += _unloadable(document, (*path, "server"), site, catalogue)
+        problems += _not_in_server(document, path, site, catalogue)
         if key == "device":
             problems.append(document.problem(path, "'device' means the phone itself; rename it"))
     for key, job in _entries(_mapping(data, "jobs")):
@@ -415,6 +419,32 @@ def _not_in_phone(
     return problems
 
 
+def _not_in_server(
+    document: Document, path: KeyPath, site: Mapping[str, Any], catalogue: Catalogue
+) -> list[Problem]:
+    """Processors that a site names and its server does not have."""
+    name = site.get("server")
+    try:
+        spec = catalogue.server(name) if isinstance(name, str) else None
+    except ConfigError:
+        return []  # told of already
+    if spec is None:
+        return []
+    problems = []
+    for key, split, further in (
+        ("concurrency", dict, ()),
+        ("batching", batching_by_processor, ("default",)),
+        ("load", load_by_processor, ("default",)),
+    ):
+        value = site.get(key)
+        for processor in split(value) if isinstance(value, dict) else ():
+            known = [*further, *spec.processors]
+            if processor not in known:
+                message = f"{name} has no processor {processor!r}; {did_you_mean(processor, known)}"
+                problems.append(document.problem((*path, key, processor), message))
+    return problems
+
+
 def fixed_level(processor: ProcessorSpec, mhz: float) -> int | None:
     """The number of the level at so many megahertz, to within half of one; ``None``: there is none."""
     for index, level in enumerate(processor.levels):
@@ -495,8 +525,19 @@ _RANGES = {
 """What the values of a trace may be, by the key that it stands at."""
 
 
+_LOAD_RANGE = (0, 0.99, "as a share")
+
+
+def _quantity(path: KeyPath) -> str:
+    """What a signal is of, by its place."""
+    return "load" if path[0] == "sites" else str(path[-1])
+
+
 def _signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
-    """Place, phones and specification of every signal that changes."""
+    """Place, phones (or 1) and specification of every signal that changes."""
+    for name, site in scenario.sites.items():
+        for processor, spec in site.load.items():
+            yield ("sites", name, "load", processor), 1, spec
     for name, group in scenario.phones.items():
         for key in (*_RANGES, "app"):
             spec = getattr(group, key)
@@ -506,7 +547,22 @@ def _signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
 
 def gauss_markov_limits(what: str) -> tuple[float, float]:
     """Between what a Gauss-Markov signal stays if the scenario does not say."""
-    return {"rssi": (-110.0, -20.0), "ambient": (-30.0, 60.0)}[what]
+    limits = {"rssi": (-110.0, -20.0), "ambient": (-30.0, 60.0), "load": (0.0, 0.99)}
+    return limits[what.partition(" ")[0]]
+
+
+def _never_full(document: Document, scenario: Scenario) -> list[Problem]:
+    """Sites where fewer requests may wait than make a batch."""
+    problems = []
+    for name, site in scenario.sites.items():
+        largest = max((batching.size for batching in site.batching.values()), default=1)
+        if site.queue_limit is not None and largest > 1 and site.queue_limit < largest:
+            message = (
+                f"no batch of {largest} can form where only {site.queue_limit} may wait; "
+                "raise it, or lower batching.size"
+            )
+            problems.append(document.problem(("sites", name, "queue_limit"), message))
+    return problems
 
 
 def _out_of_limits(document: Document, scenario: Scenario) -> list[Problem]:
@@ -514,7 +570,7 @@ def _out_of_limits(document: Document, scenario: Scenario) -> list[Problem]:
     problems = []
     for path, _, spec in _signals(scenario):
         if isinstance(spec, GaussMarkovSpec):
-            default = gauss_markov_limits(str(path[-1]).partition("_")[0])
+            default = gauss_markov_limits(_quantity(path).partition("_")[0])
             lowest = default[0] if spec.min is None else spec.min
             highest = default[1] if spec.max is None else spec.max
             if not lowest <= spec.mean <= highest:
@@ -531,7 +587,7 @@ def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec]]:
 
 
 def _read_trace(path: Path, spec: TraceSpec, key: str) -> tuple[list[float], list[float]]:
-    lowest, highest, unit = _RANGES[key]
+    lowest, highest, unit = _LOAD_RANGE if key == "load" else _RANGES[key]
     problems: list[Problem] = []
     times_s: list[float] = []
     values: list[float] = []

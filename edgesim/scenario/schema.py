@@ -16,6 +16,8 @@ __all__ = [
     "Scenario",
     "SiteSpec",
     "WifiSpec",
+    "batching_by_processor",
+    "load_by_processor",
 ]
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
@@ -97,9 +99,9 @@ class GaussMarkovSpec(Schema, Generic[Value]):
     correlation_time_s: Seconds = 10.0
     """After so long the correlation has fallen to 1/e."""
     min: Value | None = None
-    """No value is below. Default: -110 dBm, -30 C."""
+    """No value is below. Default: -110 dBm, -30 C, a share of 0."""
     max: Value | None = None
-    """No value is above. Default: -20 dBm, 60 C."""
+    """No value is above. Default: -20 dBm, 60 C, a share of 0.99."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -117,7 +119,7 @@ class TraceSpec(Schema):
     period_s: Seconds | None = None
     """Repeat after so long. Default: the last value holds for ever."""
     random_offset: bool = False
-    """Each phone starts somewhere else in the period, by its own stream."""
+    """Each phone or site starts somewhere else in the period, by its own stream."""
 
     @model_validator(mode="after")
     def _periodic(self) -> Self:
@@ -136,6 +138,7 @@ def _switch(value: Any) -> Any:
 
 
 Celsius = Annotated[float, Field(ge=-60, le=80)]
+Share = Annotated[float, Field(ge=0, le=0.99)]
 Switch = Annotated[bool, BeforeValidator(_switch, json_schema_input_type=bool)]
 
 _DbmKinds = (
@@ -148,6 +151,13 @@ _CelsiusKinds = (
     | GaussMarkovSpec[Celsius]
     | TraceSpec
 )
+_ShareKinds = (
+    ConstantSpec[Share]
+    | ScheduleSpec[Share]
+    | MarkovSpec[Share]
+    | GaussMarkovSpec[Share]
+    | TraceSpec
+)
 _SwitchKinds = ConstantSpec[Switch] | ScheduleSpec[Switch] | MarkovSpec[Switch] | TraceSpec
 _AppKinds = ConstantSpec[str] | ScheduleSpec[str] | MarkovSpec[str]
 
@@ -158,6 +168,10 @@ DbmSignal = Annotated[
 CelsiusSignal = Annotated[
     Annotated[_CelsiusKinds, Field(discriminator="kind")],
     BeforeValidator(_value_as_constant, json_schema_input_type=float | _CelsiusKinds),
+]
+ShareSignal = Annotated[
+    Annotated[_ShareKinds, Field(discriminator="kind")],
+    BeforeValidator(_value_as_constant, json_schema_input_type=float | _ShareKinds),
 ]
 SwitchSignal = Annotated[
     Annotated[_SwitchKinds, Field(discriminator="kind")],
@@ -213,6 +227,31 @@ class WifiSpec(Schema):
     """Share of the physical rate left to the payload."""
 
 
+class BatchingSpec(Schema):
+    """How a server puts requests for one model together."""
+
+    size: Annotated[int, Field(ge=1, le=1024)]
+    """The most that run as one."""
+    wait_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """After so long the oldest waits for no more of them."""
+
+
+def batching_by_processor(value: Any) -> Any:
+    """What ``batching`` says of each processor; said of none, it is for all."""
+    is_split = isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
+    return value if is_split else {"default": value}
+
+
+def load_by_processor(value: Any) -> Any:
+    """What ``load`` says of each processor; said of none, it is for all."""
+    is_split = isinstance(value, dict) and "kind" not in value
+    return value if is_split else {"default": value}
+
+
+Batchings = dict[str, BatchingSpec]
+Loads = dict[str, ShareSignal]
+
+
 class SiteSpec(Schema):
     """A place that requests can be sent to."""
 
@@ -220,6 +259,22 @@ class SiteSpec(Schema):
     """Name of a server profile."""
     rtt_ms: Annotated[float, Field(ge=0, le=60_000)]
     """Round-trip time between an access point and the site."""
+    concurrency: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = {}
+    """Requests, or batches, that a processor serves at once, each at its full speed, by processor.
+    Default: as its profile says."""
+    queue_limit: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    """Requests that may wait at each processor; one more is rejected. Default: any number."""
+    batching: Annotated[
+        Batchings,
+        BeforeValidator(batching_by_processor, json_schema_input_type=BatchingSpec | Batchings),
+    ] = {}
+    """For all processors, or by processor (``default``: the others). Default: none."""
+    load: Annotated[
+        Loads,
+        BeforeValidator(load_by_processor, json_schema_input_type=float | _ShareKinds | Loads),
+    ] = {}
+    """Share of its processors that other tenants use: one for all, or by processor (``default``: the
+    others). Default: 0."""
 
 
 class PhoneGroupSpec(Schema):

@@ -47,9 +47,11 @@ from edgesim.scenario.schema import (
     PeriodicSpec,
     PhoneGroupSpec,
     ScheduleSpec,
+    SiteSpec,
     StatesSpec,
     TraceSpec,
 )
+from edgesim.scenario.sites import build_server
 from edgesim.workloads.arrivals import Arrivals, PeriodicArrivals, PoissonArrivals
 from edgesim.workloads.inference import InferenceJob, Request, Site
 
@@ -89,7 +91,7 @@ class World:
             for name, spec in sorted(scenario.networks.items())
         }
         self.servers = {
-            name: self._server(name, spec.server) for name, spec in sorted(scenario.sites.items())
+            name: self._server(name, spec) for name, spec in sorted(scenario.sites.items())
         }
         self.fleet = Fleet(
             self.clock, [self._group(name, access_points) for name in scenario.phones], self._watch
@@ -101,9 +103,10 @@ class World:
 
     # -- building ---------------------------------------------------------------------------------
 
-    def _server(self, name: str, profile: str) -> Server:
-        spec = self._loaded.catalogue.server(profile)
-        return Server(self.clock, name, spec, self._truth(name, 1, spec.processors)(0))
+    def _server(self, name: str, site: SiteSpec) -> Server:
+        spec = self._loaded.catalogue.server(site.server)
+        truth = self._truth(name, 1, spec.processors)(0)
+        return build_server(self.clock, name, site, spec, truth, self._bank)
 
     def _group(self, name: str, access_points: Mapping[str, AccessPoint]) -> PhoneGroup:
         spec = self._scenario.phones[name]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from edgesim.core.clock import Order
 from edgesim.hardware.phone import Phone
-from edgesim.hardware.server import Server, Tenant
+from edgesim.hardware.server import Server, Submission, Tenant
 from edgesim.network.radio import Link, TransferUser
 from edgesim.workloads.computation import Computation
 from edgesim.workloads.menu import Plan
@@ -64,7 +64,7 @@ class AtServer:
         tenant: the job's account there.
     """
 
-    __slots__ = ("_server", "_tenant")
+    __slots__ = ("_server", "_submission", "_tenant")
 
     at_partner = None
     goes_on = True
@@ -72,15 +72,18 @@ class AtServer:
     def __init__(self, server: Server, tenant: Tenant) -> None:
         self._server = server
         self._tenant = tenant
+        self._submission: Submission | None = None
 
-    def run(
-        self, plan: Plan, done: Callable[[], None], failed: Callable[[str], None]
-    ) -> None:
-        """Join the line."""
-        self._server.processors[plan.processor].run(self._tenant, plan.task, done)
+    def run(self, plan: Plan, done: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Join the line, or be turned away."""
+        self._submission = self._server.submit(
+            plan.processor, self._tenant, plan.task, done, lambda: failed(REJECTED)
+        )
 
     def withdraw(self) -> None:
         """Leave the line."""
+        if self._submission is not None:
+            self._submission.withdraw()
 
 
 class Visit:

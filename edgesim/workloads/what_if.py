@@ -119,10 +119,7 @@ def forecast_remote(
 def _served_s(phone: Phone, plan: Plan, arrive_s: float, now_s: float) -> float:
     """When the other side will have done its work."""
     if plan.server is not None:
-        processor = plan.server.processors[plan.processor]
-        # The line at the server moves on while the request is on its way.
-        queue_s = max(processor.capacity.backlog_s() - (arrive_s - now_s), 0.0)
-        return arrive_s + queue_s + processor.work_s(plan.task)
+        return plan.server.forecast_s(plan.processor, plan.task, arrive_s, now_s)
     end_s, _ = forecast_local(phone.hosts[plan.place](), plan, arrive_s)
     return end_s
 

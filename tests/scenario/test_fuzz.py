@@ -51,7 +51,18 @@ duration_s: 4
 networks:
   home: {kind: wifi, bandwidth_mhz: 40, streams: 1, goodput_ratio: 0.5}
 sites:
-  cloud: {server: xeon_e5_2640_p100, rtt_ms: 30}
+  cloud:
+    server: xeon_e5_2640_p100
+    rtt_ms: 30
+    concurrency: {gpu: 2}
+    queue_limit: 20
+    batching: {gpu: {size: 4, wait_ms: 2}}
+    load: {gpu: {kind: gauss_markov, mean: 0.3, std: 0.1}, default: 0.5}
+  edge:
+    server: xeon_e5_2640_p100
+    rtt_ms: 3
+    batching: {size: 2}
+    load: {kind: markov, values: [0, 0.9], mean_dwell_s: [1, 0.1]}
 phones:
   fixed: {profile: mi_8_pro, count: 2, charge: 0.5, network: home, rssi_dbm: -50}
   daily:
