@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,20 @@ from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
 from edgesim.scenario.schema import (
+    ArrivalsSpec,
+    ArrivalTraceSpec,
+    DiurnalSpec,
     GaussMarkovSpec,
     MarkovSpec,
     PeriodicSpec,
+    PoissonSpec,
     Scenario,
     ScheduleSpec,
     TraceSpec,
     batching_by_processor,
     load_by_processor,
 )
+from edgesim.workloads.arrivals import integrated_rate, traced_arrivals
 
 __all__ = [
     "LoadedScenario",
@@ -65,6 +70,7 @@ class LoadedScenario:
         catalogue: the profiles it may use.
         traces: times and values of each trace file it names.
         models: the models that its jobs run, by name.
+        arrivals_s: the moments in each file of arrivals it names.
     """
 
     scenario: Scenario
@@ -72,6 +78,7 @@ class LoadedScenario:
     catalogue: Catalogue
     traces: Traces
     models: Mapping[str, ModelCost]
+    arrivals_s: Mapping[str, Sequence[float]]
 
 
 Override = tuple[str, Any]
@@ -133,12 +140,16 @@ def load_scenario(
     own_models = _own_models(path)
     problems += _dangling(document, catalogue, own_models)
     traces: Traces = {}
+    arrivals_s: dict[str, list[float]] = {}
     if scenario is not None and not problems:
         problems += _out_of_limits(document, scenario)
         problems += _never_full(document, scenario)
         for place, spec in _traces(scenario):
             try:
-                traces[spec.file] = _read_trace(path.parent / spec.file, spec, _quantity(place))
+                if isinstance(spec, TraceSpec):
+                    traces[spec.file] = _read_trace(path.parent / spec.file, spec, _quantity(place))
+                else:
+                    arrivals_s[spec.file] = _read_arrivals(path.parent / spec.file, spec)
             except ConfigError as error:
                 problems += error.problems
             except (OSError, ValueError, csv.Error) as error:
@@ -147,10 +158,11 @@ def load_scenario(
                 message = f"{shown} cannot be read: {why}"
                 problems.append(document.problem((*place, "file"), message))
         if not problems:
-            problems += _too_much(document, scenario, traces)
+            problems += _too_much(document, scenario, traces, arrivals_s)
     if problems or scenario is None:
         raise ConfigError(problems)
-    return LoadedScenario(scenario, path, catalogue, traces, _models(scenario, own_models))
+    models = _models(scenario, own_models)
+    return LoadedScenario(scenario, path, catalogue, traces, models, arrivals_s)
 
 
 def parse_override(text: str) -> Override:
@@ -582,8 +594,14 @@ def _out_of_limits(document: Document, scenario: Scenario) -> list[Problem]:
     return problems
 
 
-def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec]]:
-    return ((path, spec) for path, _, spec in _signals(scenario) if isinstance(spec, TraceSpec))
+def _traces(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec | ArrivalTraceSpec]]:
+    """Place and specification of everything that is read from a CSV file."""
+    for path, _, spec in _signals(scenario):
+        if isinstance(spec, TraceSpec):
+            yield path, spec
+    for name, job in scenario.jobs.items():
+        if isinstance(job.arrivals, ArrivalTraceSpec):
+            yield ("jobs", name, "arrivals"), job.arrivals
 
 
 def _read_trace(path: Path, spec: TraceSpec, key: str) -> tuple[list[float], list[float]]:
@@ -601,7 +619,7 @@ def _read_trace(path: Path, spec: TraceSpec, key: str) -> tuple[list[float], lis
             try:
                 time_s, value = (float(cell) for cell in row)
             except ValueError:
-                problems.append(Problem(str(path), line, "", f"not two numbers: {','.join(row)}"))
+                problems.append(Problem(str(path), line, "", f"not two numbers: {_shown(row)}"))
                 continue
             is_switch = unit.startswith("(")
             if not (isfinite(time_s) and lowest <= value <= highest) or (
@@ -630,16 +648,75 @@ def _read_trace(path: Path, spec: TraceSpec, key: str) -> tuple[list[float], lis
     return times_s, values
 
 
-def _too_much(document: Document, scenario: Scenario, traces: Traces) -> list[Problem]:
+def _shown(row: list[str]) -> str:
+    """A row of a CSV file as it stands there, if that is short and printable."""
+    text = ",".join(row)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return text if text.isprintable() else repr(text)
+
+
+def _read_arrivals(path: Path, spec: ArrivalTraceSpec) -> list[float]:
+    problems: list[Problem] = []
+    times_s: list[float] = []
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.reader(file)
+        if next(rows, None) != ["time_s"]:
+            raise ConfigError([Problem(str(path), 1, "", "the first line must be 'time_s'")])
+        for line, row in enumerate(rows, start=2):
+            if not row:
+                continue
+            try:
+                (time_s,) = (float(cell) for cell in row)
+            except ValueError:
+                problems.append(Problem(str(path), line, "", f"not one number: {_shown(row)}"))
+                continue
+            if not 0 <= time_s < inf:
+                message = f"needs a finite time of 0 s or later, found {time_s:g}"
+                problems.append(Problem(str(path), line, "", message))
+            elif times_s and time_s < times_s[-1]:
+                message = f"times must not go back; {time_s:g} s follows {times_s[-1]:g} s"
+                problems.append(Problem(str(path), line, "", message))
+            else:
+                times_s.append(time_s)
+    if not problems and not times_s:
+        problems.append(Problem(str(path), None, "", "holds no times"))
+    if not problems and spec.period_s is not None and spec.period_s <= times_s[-1]:
+        message = f"period_s {spec.period_s:g} must end after its last time, {times_s[-1]:g} s"
+        problems.append(Problem(str(path), None, "", message))
+    if problems:
+        raise ConfigError(problems)
+    return times_s
+
+
+def _expected_arrivals(
+    spec: ArrivalsSpec, arrivals_s: Mapping[str, Sequence[float]], duration_s: float
+) -> float:
+    """How many arrivals are to be expected at one phone."""
+    match spec:
+        case PoissonSpec():
+            return spec.rate_per_s * duration_s
+        case PeriodicSpec():
+            return duration_s / spec.period_s
+        case DiurnalSpec():
+            times_s, rates_per_s = zip(*spec.steps, strict=True)
+            return integrated_rate(times_s, rates_per_s, spec.period_s, duration_s)
+        case ArrivalTraceSpec():
+            return traced_arrivals(
+                arrivals_s[spec.file], spec.period_s, duration_s, has_offset=spec.random_offset
+            )
+
+
+def _too_much(
+    document: Document,
+    scenario: Scenario,
+    traces: Traces,
+    arrivals_s: Mapping[str, Sequence[float]],
+) -> list[Problem]:
     """Whether the scenario asks for more work than its own limits allow."""
     requests = 0.0
     for job in scenario.jobs.values():
-        arrivals = job.arrivals
-        rate_per_s = (
-            1e3 / arrivals.period_ms if isinstance(arrivals, PeriodicSpec) else arrivals.rate_per_s
-        )
         phones = sum(scenario.phones[name].count for name in job.phones or scenario.phones)
-        requests += rate_per_s * phones * scenario.duration_s
+        requests += phones * _expected_arrivals(job.arrivals, arrivals_s, scenario.duration_s)
     changes = 0.0
     for _, phones, spec in _signals(scenario):
         if isinstance(spec, GaussMarkovSpec):

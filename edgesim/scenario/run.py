@@ -207,7 +207,7 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
         },
         "trace_sha256": {
             name: hashlib.sha256((loaded.path.parent / name).read_bytes()).hexdigest()
-            for name in sorted(loaded.traces)
+            for name in sorted({*loaded.traces, *loaded.arrivals_s})
         },
     }
 

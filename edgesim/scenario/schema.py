@@ -8,6 +8,8 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from edgesim.core.documents import NAME_PATTERN, Schema
+from edgesim.core.units import ms_to_s
+from edgesim.workloads.arrivals import integrated_rate
 
 __all__ = [
     "ArrivalsSpec",
@@ -50,16 +52,19 @@ class ScheduleSpec(Schema, Generic[Value]):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.steps[0][0] != 0:
-            raise ValueError("the first of the steps must be at 0 s")
-        for before, after in pairwise(self.steps):
-            if after[0] <= before[0]:
-                raise ValueError(
-                    f"step times must increase; {after[0]:g} s follows {before[0]:g} s"
-                )
-        if self.steps[-1][0] >= self.period_s:
-            raise ValueError("the last of the steps must come before the period ends")
+        _check_times([time_s for time_s, _ in self.steps], self.period_s)
         return self
+
+
+def _check_times(times_s: list[float], period_s: float) -> None:
+    """Refuse times of steps that do not make a schedule."""
+    if times_s[0] != 0:
+        raise ValueError("the first of the steps must be at 0 s")
+    for before_s, after_s in pairwise(times_s):
+        if after_s <= before_s:
+            raise ValueError(f"step times must increase; {after_s:g} s follows {before_s:g} s")
+    if times_s[-1] >= period_s:
+        raise ValueError("the last of the steps must come before the period ends")
 
 
 class MarkovSpec(Schema, Generic[Value]):
@@ -315,11 +320,14 @@ class PhoneGroupSpec(Schema):
         return self
 
 
+_LOWEST_RATE_PER_S = 1e-12
+
+
 class PoissonSpec(Schema):
     """Independent arrivals."""
 
     kind: Literal["poisson"]
-    rate_per_s: Annotated[float, Field(ge=1e-12, le=1e4)]
+    rate_per_s: Annotated[float, Field(ge=_LOWEST_RATE_PER_S, le=1e4)]
     """Mean arrivals per second at each phone."""
 
 
@@ -327,12 +335,73 @@ class PeriodicSpec(Schema):
     """One arrival per period."""
 
     kind: Literal["periodic"]
-    period_ms: Annotated[float, Field(ge=0.1, le=1e12)]
+    period_ms: Annotated[float, Field(ge=0.1, le=1e12)] | None = None
+    """From one arrival to the next; this or ``fps``."""
+    fps: Annotated[float, Field(ge=1e-9, le=1e4)] | None = None
+    """Arrivals per second, such as frames of a camera; this or ``period_ms``."""
     offset_ms: Annotated[float, Field(ge=0, le=1e12)] | None = None
     """When the first arrives. Default: random in the first period, by phone."""
 
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.period_ms is None) == (self.fps is None):
+            raise ValueError("needs either period_ms or fps, exactly one of them")
+        return self
 
-ArrivalsSpec = Annotated[PoissonSpec | PeriodicSpec, Field(discriminator="kind")]
+    @property
+    def period_s(self) -> float:
+        """From one arrival to the next."""
+        return 1 / self.fps if self.fps is not None else ms_to_s(self.period_ms or 0.0)
+
+
+class ArrivalTraceSpec(Schema):
+    """Recorded moments from a CSV file with the header ``time_s``."""
+
+    kind: Literal["trace"]
+    file: Annotated[str, Field(min_length=1, max_length=1000)]
+    """Path, relative to the scenario file."""
+    period_s: Seconds | None = None
+    """Repeat after so long. Default: once."""
+    random_offset: bool = False
+    """Each phone starts somewhere else in the period, by its own stream."""
+
+    @model_validator(mode="after")
+    def _periodic(self) -> Self:
+        if self.random_offset and self.period_s is None:
+            raise ValueError("random_offset needs a period_s")
+        return self
+
+
+class DiurnalSpec(Schema):
+    """Independent arrivals at a rate that changes at fixed times, repeated."""
+
+    kind: Literal["diurnal"]
+    period_s: Seconds = 86_400.0
+    """After so long it begins again. Default: a day."""
+    steps: Annotated[
+        list[Annotated[tuple[float, Annotated[float, Field(ge=0, le=1e4)]], Field(strict=False)]],
+        Field(min_length=1),
+    ]
+    """Pairs [seconds from the start of the period, mean arrivals per second at each phone from then
+    on]; the first at 0. A rate may be 0, but not all of them."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        times_s, rates_per_s = zip(*self.steps, strict=True)
+        _check_times(list(times_s), self.period_s)
+        if integrated_rate(times_s, rates_per_s, self.period_s, self.period_s) < (
+            _LOWEST_RATE_PER_S * self.period_s
+        ):
+            raise ValueError(
+                f"some of the rates must be above 0: {_LOWEST_RATE_PER_S:g} per second at least, "
+                "on average"
+            )
+        return self
+
+
+ArrivalsSpec = Annotated[
+    PoissonSpec | PeriodicSpec | ArrivalTraceSpec | DiurnalSpec, Field(discriminator="kind")
+]
 
 
 class InferenceJobSpec(Schema):

@@ -39,21 +39,32 @@ from edgesim.network.wifi import AccessPoint
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.scenario.load import LoadedScenario, device_names, fixed_level, gauss_markov_limits
 from edgesim.scenario.schema import (
+    ArrivalsSpec,
+    ArrivalTraceSpec,
     ConstantSpec,
+    DiurnalSpec,
     GaussMarkovSpec,
     GovernorSpec,
     InferenceJobSpec,
     MarkovSpec,
     PeriodicSpec,
     PhoneGroupSpec,
+    PoissonSpec,
     ScheduleSpec,
     SiteSpec,
     StatesSpec,
     TraceSpec,
 )
 from edgesim.scenario.sites import build_server
-from edgesim.workloads.arrivals import Arrivals, PeriodicArrivals, PoissonArrivals
-from edgesim.workloads.inference import InferenceJob, Request, Site
+from edgesim.workloads.arrivals import (
+    Arrivals,
+    DiurnalArrivals,
+    PeriodicArrivals,
+    PoissonArrivals,
+    TraceArrivals,
+)
+from edgesim.workloads.errand import Visit
+from edgesim.workloads.inference import InferenceJob, Request, Terms
 
 __all__ = ["World"]
 
@@ -238,14 +249,7 @@ class World:
             for group in groups
             for phone in _stream_names(group, scenario.phones[group].count)
         ]
-        keys = self._streams.keys(f"arrivals {name}", phones)
-        arrivals: Arrivals
-        if isinstance(spec.arrivals, PeriodicSpec):
-            offset_ms = spec.arrivals.offset_ms
-            offset_s = None if offset_ms is None else ms_to_s(offset_ms)
-            arrivals = PeriodicArrivals(keys, ms_to_s(spec.arrivals.period_ms), offset_s)
-        else:
-            arrivals = PoissonArrivals(keys, spec.arrivals.rate_per_s, scenario.duration_s)
+        arrivals = self._arrivals(name, spec.arrivals, phones)
         return InferenceJob(
             self.clock,
             fleet,
@@ -268,6 +272,27 @@ class World:
             requests=self._recorder.table("requests"),
             decisions=self._recorder.table("decisions"),
         )
+
+    def _arrivals(self, job: str, spec: ArrivalsSpec, phones: list[tuple[str, int]]) -> Arrivals:
+        """When requests of a job arrive at each of ``phones``, given by their names in streams."""
+        keys = self._streams.keys(f"arrivals {job}", phones)
+        duration_s = self._scenario.duration_s
+        match spec:
+            case PoissonSpec():
+                return PoissonArrivals(keys, spec.rate_per_s, duration_s)
+            case PeriodicSpec():
+                offset_s = None if spec.offset_ms is None else ms_to_s(spec.offset_ms)
+                return PeriodicArrivals(keys, spec.period_s, offset_s)
+            case DiurnalSpec():
+                times_s, rates_per_s = zip(*spec.steps, strict=True)
+                return DiurnalArrivals(keys, times_s, rates_per_s, spec.period_s, duration_s)
+            case ArrivalTraceSpec():
+                offsets_s = np.zeros(len(phones))
+                if spec.random_offset and spec.period_s is not None:
+                    offsets_s = spec.period_s * uniforms(keys, 0, 1)[:, 0]
+                return TraceArrivals(
+                    self._loaded.arrivals_s[spec.file], spec.period_s, offsets_s.tolist()
+                )
 
     def _slot(self, slot: str, job: str, spec: InferenceJobSpec) -> Slot[Any, Any, Any]:
         chosen: Mapping[str, str] = {**self._scenario.controllers, **spec.controllers}  # type: ignore[dict-item]

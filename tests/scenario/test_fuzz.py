@@ -97,6 +97,18 @@ jobs:
     kind: inference
     model: inception_v3
     arrivals: {kind: poisson, rate_per_s: 1}
+  video:
+    kind: inference
+    model: mobilenet_v1
+    arrivals: {kind: periodic, fps: 2}
+  evening:
+    kind: inference
+    model: mobilenet_v1
+    arrivals: {kind: diurnal, period_s: 3, steps: [[0, 0], [1, 2], [2, 1]]}
+  replayed:
+    kind: inference
+    model: mobilenet_v1
+    arrivals: {kind: trace, file: asked.csv, period_s: 3, random_offset: true}
 controllers: {offloading: random}
 record:
   decisions: false
@@ -105,6 +117,7 @@ limits: {requests: 5e3, signal_changes: 1e4}
 """
 
 WALK = "time_s,value\n0,-50\n2,-70\n5,-90\n"
+ASKED = "time_s\n0\n0.5\n0.5\n2.9\n"
 
 REMOVED = object()
 ADDED = object()
@@ -219,7 +232,7 @@ def _ugly(error: ConfigError) -> str:
         return "refused without a problem"
     for problem in error.problems:
         text = str(problem)
-        if not problem.file.endswith((FILE, "walk.csv")):
+        if not problem.file.endswith((FILE, "walk.csv", "asked.csv")):
             return f"is not said to stand in the file: {text}"
         if "\n" in text or len(text) > 1000 or len(problem.message) < 8:
             return f"not one readable line: {text!r}"
@@ -254,6 +267,7 @@ def _id(path: Path_) -> str:
 
 def test_the_scenarios_that_are_spoilt_here_are_in_order_themselves(tmp_path: Path) -> None:
     (tmp_path / "walk.csv").write_text(WALK)
+    (tmp_path / "asked.csv").write_text(ASKED)
     assert fate(tmp_path, TEXT) == "ran"
     assert fate(tmp_path, RICH) == "ran"
     assert fate(tmp_path, yaml.safe_dump(QUICKSTART_DATA)) == "ran"
@@ -279,6 +293,7 @@ def test_whatever_stands_at_a_key_of_quickstart_is_refused_or_runs(
 @pytest.mark.parametrize("path", RICH_PATHS, ids=_id)
 def test_whatever_stands_at_a_rarer_key_is_refused_or_runs(path: Path_, tmp_path: Path) -> None:
     (tmp_path / "walk.csv").write_text(WALK)
+    (tmp_path / "asked.csv").write_text(ASKED)
     assert escapes(tmp_path, spoilt_in(RICH_DATA, path)) == []
 
 
@@ -450,6 +465,27 @@ def test_a_damaged_text_is_refused_or_runs(breakage: str, tmp_path: Path) -> Non
 def test_a_damaged_trace_is_refused_or_runs(content: str | bytes, tmp_path: Path) -> None:
     raw = content if isinstance(content, bytes) else content.encode()
     (tmp_path / "walk.csv").write_bytes(raw)
+    (tmp_path / "asked.csv").write_text(ASKED)
+    assert fate(tmp_path, RICH) in ("refused", "ran")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("time_s\n" + "x" * 2000 + "\n", id="a long word"),
+        pytest.param('time_s\n"1\n2\n', id="open quote"),
+        pytest.param(b"time_s\n\xff\xfe\n", id="not UTF-8"),
+        pytest.param(b"time_s\n\x00\n", id="null byte"),
+        pytest.param("time_s\n1e308\n", id="nearly never"),
+        pytest.param("time_s\n" + "5" * 200_000 + "\n", id="enormous cell"),
+        pytest.param(b"\xef\xbb\xbftime_s\r\n0.5\r\n", id="as Excel saves it"),
+    ],
+)
+def test_damaged_arrivals_are_refused_or_run(content: str | bytes, tmp_path: Path) -> None:
+    raw = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "walk.csv").write_text(WALK)
+    (tmp_path / "asked.csv").write_bytes(raw)
     assert fate(tmp_path, RICH) in ("refused", "ran")
 
 

@@ -16,7 +16,13 @@ from edgesim.scenario.load import (
     parse_override,
     scenario_names,
 )
-from edgesim.scenario.schema import ConstantSpec, GaussMarkovSpec, PoissonSpec, TraceSpec
+from edgesim.scenario.schema import (
+    ConstantSpec,
+    GaussMarkovSpec,
+    PeriodicSpec,
+    PoissonSpec,
+    TraceSpec,
+)
 
 KNOWN_PHONES = "Known: " + ", ".join(sorted(shipped().names("phone")))
 KNOWN_SERVERS = "Known: " + ", ".join(sorted(shipped().names("server")))
@@ -649,6 +655,170 @@ def test_a_period_that_ends_before_its_trace_is_refused(tmp_path: Path) -> None:
     (line,) = refusal(tmp_path, text)
     assert "period_s 4 ends before its last time, 4 s" in line
     assert load(tmp_path, text.replace("period_s: 4", "period_s: 4.5")).traces
+
+
+# --- arrivals ------------------------------------------------------------------------------------
+
+POISSON = "{kind: poisson, rate_per_s: 1}"
+REPLAYED = GOOD.replace(POISSON, "{kind: trace, file: asked.csv}")
+
+
+def arriving(folder: Path, arrivals: str, *overrides: Override) -> LoadedScenario:
+    assert POISSON in GOOD
+    return load(folder, GOOD.replace(POISSON, arrivals), *overrides)
+
+
+def test_a_period_can_be_given_by_its_frames_per_second(tmp_path: Path) -> None:
+    for text in ("fps: 40", "period_ms: 25"):
+        spec = arriving(tmp_path, f"{{kind: periodic, {text}}}").scenario.jobs["camera"].arrivals
+        assert isinstance(spec, PeriodicSpec)
+        assert spec.period_s == 0.025
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "line"),
+    [
+        pytest.param(
+            "{kind: periodic}",
+            "world.yaml:16: jobs.camera.arrivals: needs either period_ms or fps, exactly one of them",
+            id="no period",
+        ),
+        pytest.param(
+            "{kind: periodic, period_ms: 20, fps: 50}",
+            "world.yaml:16: jobs.camera.arrivals: needs either period_ms or fps, exactly one of them",
+            id="two periods",
+        ),
+        pytest.param(
+            "{kind: periodic, fps: 0}",
+            "world.yaml:16: jobs.camera.arrivals.fps: it should be greater than or equal to "
+            "0.000000001; found 0",
+            id="no frames",
+        ),
+        pytest.param(
+            "{kind: diurnal, steps: []}",
+            "world.yaml:16: jobs.camera.arrivals.steps: needs at least 1 entry; found []",
+            id="no steps",
+        ),
+        pytest.param(
+            "{kind: diurnal, steps: [[0, 0], [3600, 0]]}",
+            "world.yaml:16: jobs.camera.arrivals: some of the rates must be above 0: 1e-12 per "
+            "second at least, on average",
+            id="never",
+        ),
+        pytest.param(
+            "{kind: diurnal, steps: [[0, 1], [3600, -2]]}",
+            "world.yaml:16: jobs.camera.arrivals.steps[1][1]: it should be greater than or equal "
+            "to 0; found -2",
+            id="negative rate",
+        ),
+        pytest.param(
+            "{kind: diurnal, steps: [[1, 1]]}",
+            "world.yaml:16: jobs.camera.arrivals: the first of the steps must be at 0 s",
+            id="late start",
+        ),
+        pytest.param(
+            "{kind: diurnal, steps: [[0, 1], [9, 2], [4, 1]]}",
+            "world.yaml:16: jobs.camera.arrivals: step times must increase; 4 s follows 9 s",
+            id="unsorted",
+        ),
+        pytest.param(
+            "{kind: diurnal, steps: [[0, 1], [86400, 2]]}",
+            "world.yaml:16: jobs.camera.arrivals: the last of the steps must come before the "
+            "period ends",
+            id="beyond the period",
+        ),
+        pytest.param(
+            "{kind: trace, file: asked.csv, random_offset: true}",
+            "world.yaml:16: jobs.camera.arrivals: random_offset needs a period_s",
+            id="offset in what?",
+        ),
+        pytest.param(
+            "{kind: trace, file: nowhere.csv}",
+            "world.yaml:16: jobs.camera.arrivals.file: nowhere.csv cannot be read: "
+            "No such file or directory",
+            id="no file",
+        ),
+        pytest.param(
+            "{kind: pareto}",
+            "world.yaml:16: jobs.camera.arrivals.kind: unknown kind 'pareto'; Known: diurnal, "
+            "periodic, poisson, trace",
+            id="unknown kind",
+        ),
+    ],
+)
+def test_mistakes_in_arrivals_are_told_where_they_stand(
+    arrivals: str, line: str, tmp_path: Path
+) -> None:
+    assert refusal(tmp_path, GOOD.replace(POISSON, arrivals)) == [line]
+
+
+def test_recorded_arrivals_are_read_from_the_folder_of_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "asked.csv").write_text("time_s\n0\n\n2.5\n2.5\n1e1\n")
+    loaded = load(tmp_path, REPLAYED)
+    assert loaded.arrivals_s == {"asked.csv": [0.0, 2.5, 2.5, 10.0]}
+    assert loaded.traces == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        pytest.param("", ["asked.csv:1: the first line must be 'time_s'"], id="empty"),
+        pytest.param(
+            "time_s,value\n0,1\n", ["asked.csv:1: the first line must be 'time_s'"], id="header"
+        ),
+        pytest.param("time_s\n", ["asked.csv: holds no times"], id="no rows"),
+        pytest.param(
+            "time_s\n3\n2\n-1\nnan\ninf\n1,2\nsoon\n4\n",
+            [
+                "asked.csv:3: times must not go back; 2 s follows 3 s",
+                "asked.csv:4: needs a finite time of 0 s or later, found -1",
+                "asked.csv:5: needs a finite time of 0 s or later, found nan",
+                "asked.csv:6: needs a finite time of 0 s or later, found inf",
+                "asked.csv:7: not one number: 1,2",
+                "asked.csv:8: not one number: soon",
+            ],
+            id="all at once",
+        ),
+    ],
+)
+def test_mistakes_in_recorded_arrivals_are_told_with_their_lines(
+    content: str, lines: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "asked.csv").write_text(content)
+    assert refusal(tmp_path, REPLAYED) == lines
+
+
+def test_recorded_arrivals_must_fit_their_period(tmp_path: Path) -> None:
+    (tmp_path / "asked.csv").write_text("time_s\n0\n4\n")
+    text = REPLAYED.replace("asked.csv", "asked.csv, period_s: 4")
+    assert refusal(tmp_path, text) == [
+        "asked.csv: period_s 4 must end after its last time, 4 s",
+    ]
+    assert load(tmp_path, text.replace("period_s: 4", "period_s: 4.5")).arrivals_s
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "expected"),
+    [
+        ("{kind: periodic, fps: 30}", 150),
+        # In 5 s: three whole periods at 1 in each, and half of one.
+        ("{kind: diurnal, period_s: 1.5, steps: [[0, 0], [0.5, 1]]}", 3),
+        ("{kind: trace, file: asked.csv}", 3),
+        ("{kind: trace, file: asked.csv, period_s: 10}", 3),
+        ("{kind: trace, file: asked.csv, period_s: 7, random_offset: true}", 4 * 5 / 7),
+    ],
+)
+def test_the_limit_of_requests_counts_all_kinds_of_arrivals(
+    arrivals: str, expected: float, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.csv").write_text("time_s\n0\n1\n1\n6\n")
+    for factor, fits in ((1.001, True), (0.999, False)):
+        limit = ("limits.requests", expected * factor)
+        if fits:
+            assert arriving(tmp_path, arrivals, limit)
+        else:
+            with pytest.raises(ConfigError, match="requests are to be expected"):
+                arriving(tmp_path, arrivals, limit)
 
 
 # --- overrides -----------------------------------------------------------------------------------

@@ -244,3 +244,48 @@ def test_a_phone_that_runs_empty_fails_what_it_was_doing_and_everything_after() 
     assert (rows.energy_j[failed & rows.target.isna()] == 0.0).all()
     assert (rows.energy_j[failed & rows.target.notna()] > 0.0).all()
     assert not rows.deadline_met[failed].astype(bool).any()
+
+
+# --- arrivals ------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_arrivals_reaches_its_phones(tmp_path: Path) -> None:
+    def job(**arrivals: Any) -> dict[str, Any]:
+        return {"kind": "inference", "model": "mobilenet_v1", "arrivals": arrivals}
+
+    (tmp_path / "asked.csv").write_text("time_s\n0.5\n2\n2\n3\n")
+    phone = {"profile": "mi_8_pro", "count": 3}
+    scenario = {
+        "name": "all_kinds",
+        "duration_s": 10,
+        "phones": {"phone": phone},
+        "jobs": {
+            "video": job(kind="periodic", fps=4, offset_ms=0),
+            "replayed": job(kind="trace", file="asked.csv", period_s=4),
+            "once": job(kind="trace", file="asked.csv"),
+            "shifted": job(kind="trace", file="asked.csv", period_s=4, random_offset=True),
+            "evening": job(kind="diurnal", period_s=5, steps=[[0, 0], [2, 6], [4, 0]]),
+        },
+        "controllers": {"offloading": "edge_cpu"},
+    }
+    file = tmp_path / "all_kinds.yaml"
+    file.write_text(yaml.safe_dump(scenario, sort_keys=False))
+    result = edgesim.run(file)
+    requests = result.requests
+    times_s = {
+        job: [rows.time_s.tolist() for _, rows in of_job.sort_values("time_s").groupby("device")]
+        for job, of_job in requests.groupby("job")
+    }
+    assert times_s["video"] == [[k / 4 for k in range(40)]] * 3
+    assert times_s["replayed"] == [[0.5, 2, 2, 3, 4.5, 6, 6, 7, 8.5]] * 3
+    assert times_s["once"] == [[0.5, 2, 2, 3]] * 3
+    for shifted in times_s["shifted"]:
+        assert 9 <= len(shifted) <= 11
+        assert [round(time_s - 4, 9) for time_s in shifted[4:]] == [
+            round(time_s, 9) for time_s in shifted[:-4]
+        ]
+    assert len({shifted[0] for shifted in times_s["shifted"]}) == 3
+    evening = [time_s % 5 for of_phone in times_s["evening"] for time_s in of_phone]
+    assert 40 <= len(evening) <= 105
+    assert 2 <= min(evening) <= max(evening) <= 4
+    assert set(result.manifest["trace_sha256"]) == {"asked.csv"}
