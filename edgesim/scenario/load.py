@@ -40,6 +40,7 @@ from edgesim.scenario.schema import (
     batching_by_processor,
     load_by_processor,
 )
+from edgesim.scenario.topology import disconnected
 from edgesim.workloads.arrivals import integrated_rate, traced_arrivals
 
 __all__ = [
@@ -144,6 +145,8 @@ def load_scenario(
     if scenario is not None and not problems:
         problems += _out_of_limits(document, scenario)
         problems += _never_full(document, scenario)
+        problems += disconnected(document, scenario, catalogue)
+        problems += _not_pictures(document, scenario, own_models)
         for place, spec in _traces(scenario):
             try:
                 if isinstance(spec, TraceSpec):
@@ -249,11 +252,23 @@ def _dangling(
 
     profiles = [name for name, _ in catalogue.files()]
     networks, sites, phones = (_mapping(data, key) for key in ("networks", "sites", "phones"))
+    links = _mapping(data, "links")
+    for key, network in _entries(networks):
+        path = ("networks", key)
+        for index, link in enumerate(_list(network, "backhaul")):
+            look((*path, "backhaul", index), link, links, "link")
+        look((*path, "to"), network.get("to"), phones, "phone group")
     for key, group in _entries(phones):
         path = ("phones", key)
         if group.get("profile") not in profiles:
             look((*path, "profile"), group.get("profile"), catalogue.names("phone"), "profile")
         look((*path, "network"), group.get("network"), networks, "network")
+        attached = group.get("networks")
+        if isinstance(attached, list):
+            for index, network in enumerate(attached):
+                look((*path, "networks", index), network, networks, "network")
+        for network in _mapping(group, "networks"):
+            look((*path, "networks", network), network, networks, "network")
         problems += _unloadable(document, (*path, "profile"), group, catalogue)
         problems += _unknown_runtime(document, (*path, "runtime"), group, catalogue)
         problems += _unknown_apps(document, (*path, "app"), group.get("app"), catalogue)
@@ -262,6 +277,11 @@ def _dangling(
         path = ("sites", key)
         if site.get("server") not in profiles:
             look((*path, "server"), site.get("server"), catalogue.names("server"), "profile")
+        for index, link in enumerate(_list(site, "links")):
+            look((*path, "links", index), link, links, "link")
+        for index, network in enumerate(_list(site, "networks")):
+            look((*path, "networks", index), network, networks, "network")
+        look((*path, "at"), site.get("at"), networks, "network")
         problems += _unloadable(document, (*path, "server"), site, catalogue)
         problems += _not_in_server(document, path, site, catalogue)
         if key == "device":
@@ -272,8 +292,9 @@ def _dangling(
         problems += _unreadable_model(job.get("model"), own_models)
         for index, name in enumerate(_list(job, "phones")):
             look((*path, "phones", index), name, phones, "phone group")
+        hosts = [str(one.get("to")) for _, one in _entries(networks) if "to" in one]
         for index, name in enumerate(_list(job, "sites")):
-            look((*path, "sites", index), name, sites, "site")
+            look((*path, "sites", index), name, [*sites, *hosts], "site")
         for list_key in ("phones", "sites"):
             names = [str(name) for name in _list(job, list_key)]
             for index, name in enumerate(names):
@@ -336,6 +357,22 @@ def _unreadable_model(name: object, own: Mapping[str, Path]) -> list[Problem]:
         return []
     message = "no precision is offered without its accuracy, so that no request could run; add it"
     return [Problem(str(own[name]), None, "accuracy", message)]
+
+
+def _not_pictures(
+    document: Document, scenario: Scenario, own_models: Mapping[str, Path]
+) -> list[Problem]:
+    """Jobs that would send as a JPEG picture what is none."""
+    models = _models(scenario, own_models)
+    return [
+        document.problem(
+            ("jobs", name, "payload"),
+            f"the input of {job.model} is no colour picture ({models[job.model].input}); use raw, "
+            "or give the bytes",
+        )
+        for name, job in scenario.jobs.items()
+        if job.payload == "jpeg" and models[job.model].jpeg_bytes is None
+    ]
 
 
 def _unknown_runtime(
@@ -555,6 +592,10 @@ def _signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
             spec = getattr(group, key)
             if spec is not None:
                 yield ("phones", name, key), group.count, spec
+        for network, attachment in group.networks.items():
+            if attachment.rssi_dbm is not None:
+                path = ("phones", name, "networks", network, "rssi_dbm")
+                yield path, group.count, attachment.rssi_dbm
 
 
 def gauss_markov_limits(what: str) -> tuple[float, float]:

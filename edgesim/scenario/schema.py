@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from edgesim.core.documents import NAME_PATTERN, Schema
 from edgesim.core.units import ms_to_s
+from edgesim.network.traces import UPLINK_RATIO
 from edgesim.workloads.arrivals import integrated_rate
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "PhoneGroupSpec",
     "Scenario",
     "SiteSpec",
+    "LteSpec",
+    "WifiDirectSpec",
     "WifiSpec",
     "batching_by_processor",
     "load_by_processor",
@@ -221,7 +224,57 @@ def _for_all(value: Any) -> Any:
 # --- the world -----------------------------------------------------------------------------------
 
 
-class WifiSpec(Schema):
+class LinkSpec(Schema):
+    """A wire, shared by all that goes over it; each direction has its own capacity."""
+
+    uplink_mbps: Annotated[float, Field(gt=0, le=1e9)]
+    """Away from the phones."""
+    downlink_mbps: Annotated[float, Field(gt=0, le=1e9)]
+    rtt_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """What it adds to the round-trip time."""
+
+
+class PathLossSpec(Schema):
+    """How a signal fades with distance: at_1m_db + 10 exponent log10(metres), and shadowing."""
+
+    at_1m_db: Annotated[float, Field(ge=0, le=200)] | None = None
+    """Default: Wi-Fi 46.8 (free space, 5.2 GHz), LTE 15.3 (TR 36.942, urban)."""
+    exponent: Annotated[float, Field(ge=1, le=8)] | None = None
+    """Default: Wi-Fi 3, LTE 3.76."""
+    shadowing_db: Annotated[float, Field(ge=0, le=30)] | None = None
+    """Standard deviation of slow fading, a Gauss-Markov signal of each phone at each network.
+    Default: Wi-Fi 4, LTE 8."""
+    correlation_time_s: Seconds = 10.0
+    """After so long its correlation has fallen to 1/e."""
+
+
+class _AirSpec(Schema):
+    """What all networks have."""
+
+    rtt_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """What the air and what is behind it add to the round-trip time."""
+    connection_lost_after_s: Annotated[float, Field(gt=0, le=1e10)] = 10.0
+    """A transfer that has had no rate at all for so long is lost."""
+
+
+class _StationSpec(_AirSpec):
+    """What access points and cells have."""
+
+    backhaul: list[str] = []
+    """Names of links between it and the sites."""
+    x_m: Annotated[float, Field(ge=-1e7, le=1e7)] | None = None
+    """Where it stands; phones that move have their signal by distance."""
+    y_m: Annotated[float, Field(ge=-1e7, le=1e7)] | None = None
+    path_loss: PathLossSpec = PathLossSpec()
+
+    @model_validator(mode="after")
+    def _both_coordinates(self) -> Self:
+        if (self.x_m is None) != (self.y_m is None):
+            raise ValueError("x_m and y_m are given together or not at all")
+        return self
+
+
+class WifiSpec(_StationSpec):
     """A Wi-Fi access point."""
 
     kind: Literal["wifi"]
@@ -230,6 +283,38 @@ class WifiSpec(Schema):
     """Spatial streams; a phone uses the fewer of its own and these."""
     goodput_ratio: Annotated[float, Field(ge=1e-3, le=1)] = 0.65
     """Share of the physical rate left to the payload."""
+    roaming: Name | None = None
+    """Access points of one name here keep a phone's connections when it goes from one to another."""
+    tx_power_dbm: Annotated[float, Field(ge=-20, le=60)] = 20.0
+
+
+class WifiDirectSpec(_AirSpec):
+    """A Wi-Fi Direct group: phones nearby connect to one of them, which runs requests for them."""
+
+    kind: Literal["wifi_direct"]
+    to: str
+    """Name of the phone group that they connect to, of one phone."""
+    bandwidth_mhz: Literal[20, 40, 80] = 80
+    streams: Annotated[int, Field(ge=1, le=2)] = 2
+    goodput_ratio: Annotated[float, Field(ge=1e-3, le=1)] = 0.65
+
+
+class LteSpec(_StationSpec):
+    """An LTE cell (FDD: as much bandwidth up as down)."""
+
+    kind: Literal["lte"]
+    bandwidth_mhz: Literal[1.4, 3, 5, 10, 15, 20] = 10
+    layers: Annotated[int, Field(ge=1, le=4)] = 2
+    """Spatial layers; a phone uses the fewer of its own and these."""
+    interference_db: Annotated[float, Field(ge=0, le=60)] = 3.0
+    """What neighbouring cells add to the noise."""
+    tx_power_dbm: Annotated[float, Field(ge=-20, le=80)] = 46.0
+    rtt_ms: Annotated[float, Field(ge=0, le=60_000)] = 40.0
+    """What the air and the core network add to the round-trip time; 30 to 50 ms is usual (recalled),
+    69.5 ms was the median of 2012 (Huang et al., MobiSys 2012)."""
+
+
+NetworkSpec = Annotated[WifiSpec | WifiDirectSpec | LteSpec, Field(discriminator="kind")]
 
 
 class BatchingSpec(Schema):
@@ -263,7 +348,14 @@ class SiteSpec(Schema):
     server: str
     """Name of a server profile."""
     rtt_ms: Annotated[float, Field(ge=0, le=60_000)]
-    """Round-trip time between an access point and the site."""
+    """Round-trip time between the networks and the site, besides what networks and links add."""
+    networks: list[str] | None = None
+    """From which networks it can be reached. Default: from all access points and cells."""
+    links: list[str] = []
+    """Names of links that all of its traffic goes over, behind the networks' backhauls."""
+    at: str | None = None
+    """Name of a network: it stands there, in front of the backhaul, and is reached from there
+    only."""
     concurrency: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = {}
     """Requests, or batches, that a processor serves at once, each at its full speed, by processor.
     Default: as its profile says."""
@@ -282,6 +374,105 @@ class SiteSpec(Schema):
     others). Default: 0."""
 
 
+class BandwidthTraceSpec(Schema):
+    """Recorded bandwidth in place of what the signal would allow; repeated for ever."""
+
+    kind: Literal["trace"]
+    files: Annotated[list[str], Field(min_length=1)]
+    """Files, folders or patterns, relative to the scenario file; each phone draws one of them."""
+    random_offset: bool = True
+    """Each phone starts somewhere else in its trace, by its own stream."""
+    uplink_ratio: Annotated[float, Field(gt=0, le=100)] = UPLINK_RATIO
+    """Uplink per downlink where a trace has only one. Default: 6/13, the medians of LTE in 2012."""
+
+
+class BandwidthUsersSpec(Schema):
+    """The bandwidth of measured users, a mean and a deviation each (FLASH's speed_distri.json)."""
+
+    kind: Literal["users"]
+    file: Annotated[str, Field(min_length=1, max_length=1000)]
+    """Path, relative to the scenario file; each phone draws one of its users."""
+    step_s: Annotated[float, Field(ge=1e-3, le=1e10)] = 1.0
+    """How long a value holds."""
+    correlation_time_s: Seconds = 60.0
+    """After so long the correlation has fallen to 1/e."""
+
+
+BandwidthSpec = Annotated[BandwidthTraceSpec | BandwidthUsersSpec, Field(discriminator="kind")]
+
+
+class AttachmentSpec(Schema):
+    """How phones are attached to a network."""
+
+    rssi_dbm: DbmSignal | None = None
+    """Strength of the signal, each phone by its own stream. Default: by distance, which needs the
+    phones' mobility and the network's place."""
+    bandwidth: BandwidthSpec | None = None
+    """Measured rates in place of those of the signal."""
+
+
+class FixedSpec(Schema):
+    """Phones that stand still."""
+
+    kind: Literal["fixed"]
+    x_m: Annotated[float, Field(ge=-1e7, le=1e7)]
+    y_m: Annotated[float, Field(ge=-1e7, le=1e7)]
+
+
+class RandomWaypointSpec(Schema):
+    """Phones that go from one random place to the next, and pause there."""
+
+    kind: Literal["random_waypoint"]
+    width_m: Annotated[float, Field(gt=0, le=1e7)]
+    height_m: Annotated[float, Field(gt=0, le=1e7)]
+    """The area, from (0, 0) on."""
+    speed_mps: Annotated[tuple[float, float], Field(strict=False)] = (0.5, 1.5)
+    """Least and most metres per second."""
+    pause_s: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 60.0)
+    """Least and most seconds at each place."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if not 0.01 <= self.speed_mps[0] <= self.speed_mps[1] <= 1e3:
+            raise ValueError("speed_mps needs two numbers from 0.01 to 1000, the lower first")
+        if not 0 <= self.pause_s[0] <= self.pause_s[1] <= 1e8:
+            raise ValueError("pause_s needs two numbers from 0 on, the lower first")
+        return self
+
+
+class RouteSpec(Schema):
+    """A recorded way from a CSV file with the header ``time_s,x_m,y_m``; straight lines between."""
+
+    kind: Literal["trace"]
+    file: Annotated[str, Field(min_length=1, max_length=1000)]
+    """Path, relative to the scenario file."""
+    period_s: Seconds | None = None
+    """Repeat after so long. Default: stay at the last place."""
+
+
+MobilitySpec = Annotated[FixedSpec | RandomWaypointSpec | RouteSpec, Field(discriminator="kind")]
+
+
+class RoamingSpec(Schema):
+    """When a phone with several networks changes from one to another."""
+
+    join_dbm: Annotated[float, Field(ge=-150, le=0)] = -75.0
+    """Wi-Fi, which is preferred to LTE, is joined from this signal on."""
+    margin_db: Annotated[float, Field(ge=0, le=100)] = 8.0
+    """A network is left for another of its kind that is stronger by so much."""
+    gap_ms: Annotated[float, Field(gt=0, le=60_000)] = 200.0
+    """Without any network, from one to another with the same ``roaming`` name."""
+    switch_gap_ms: Annotated[float, Field(gt=0, le=60_000)] = 1000.0
+    """Between all others; connections are lost then."""
+
+
+def _names_alone(value: Any) -> Any:
+    return {name: {} for name in value} if isinstance(value, list) else value
+
+
+Attachments = dict[str, AttachmentSpec]
+
+
 class PhoneGroupSpec(Schema):
     """Phones of one kind."""
 
@@ -294,9 +485,17 @@ class PhoneGroupSpec(Schema):
     """Software that runs models, where its efficiencies are known: ``tflite``, ``ncnn``. Default:
     the first of each processor's calibration."""
     network: str | None = None
-    """Where they are associated. Default: no network."""
+    """The one network they are attached to, together with rssi_dbm. Default: no network."""
     rssi_dbm: DbmSignal | None = None
     """Strength of the signal there, each phone by its own stream."""
+    networks: Annotated[
+        Attachments, BeforeValidator(_names_alone, json_schema_input_type=Attachments | list[str])
+    ] = {}
+    """All of their networks, in place of network and rssi_dbm: each with its signal; or a list of
+    names, for signals by distance."""
+    mobility: MobilitySpec | None = None
+    """Where they are. Default: nowhere in particular."""
+    roaming: RoamingSpec = RoamingSpec()
     governor: Annotated[
         Governors, BeforeValidator(_for_all, json_schema_input_type=str | Governors)
     ] = {}
@@ -317,7 +516,16 @@ class PhoneGroupSpec(Schema):
     def _signal_needs_network(self) -> Self:
         if (self.network is None) != (self.rssi_dbm is None):
             raise ValueError("network and rssi_dbm are given together or not at all")
+        if self.network is not None and self.networks:
+            raise ValueError("network and networks say the same; keep one of them")
         return self
+
+    @property
+    def attachments(self) -> Attachments:
+        """Their networks, however they are given."""
+        if self.network is not None:
+            return {self.network: AttachmentSpec(rssi_dbm=self.rssi_dbm)}
+        return self.networks
 
 
 _LOWEST_RATE_PER_S = 1e-12
@@ -415,7 +623,17 @@ class InferenceJobSpec(Schema):
     """Names of phone groups. Default: all."""
     sites: list[str] | None = None
     """Where requests can be sent. Default: all."""
+    payload: Literal["raw", "jpeg"] | Annotated[int, Field(ge=1, le=1_000_000_000)] = "raw"
+    """What is sent to run it elsewhere: the input as it is, as a JPEG picture, or so many bytes."""
     deadline_ms: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    timeout_ms: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    """A request that is not done after so long is given up. Default: never."""
+    retries: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Attempts elsewhere that fail are repeated so many times,"""
+    retry_wait_ms: Annotated[float, Field(ge=0, le=1e9)] = 100.0
+    """each time after a pause of so long."""
+    warmup_s: Annotated[float, Field(ge=0, le=1e8)] = 0.0
+    """Requests that arrive before are in phase ``warmup``, and not in the summary."""
     accuracy_min: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least accuracy that will do, as a fraction."""
     decision_overhead_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
@@ -477,7 +695,9 @@ class Scenario(Schema):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     duration_s: Annotated[float, Field(gt=0, le=1e8)]
     """Simulated seconds."""
-    networks: dict[Name, WifiSpec] = {}
+    networks: dict[Name, NetworkSpec] = {}
+    links: dict[Name, LinkSpec] = {}
+    """Wires behind networks and in front of sites."""
     sites: dict[Name, SiteSpec] = {}
     phones: Annotated[dict[Name, PhoneGroupSpec], Field(min_length=1)]
     jobs: Annotated[dict[Name, InferenceJobSpec], Field(min_length=1)]

@@ -6,7 +6,7 @@ import gc
 import itertools
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import fsum, inf
 from types import FrameType
@@ -28,19 +28,26 @@ from edgesim.core.signals import (
     SignalBank,
     TraceBank,
 )
-from edgesim.core.units import ms_to_s
+from edgesim.core.units import mbps_to_bps, ms_to_s
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.fleet import Fleet, PhoneGroup
-from edgesim.hardware.phone import NO_APP, Phone, Surroundings
+from edgesim.hardware.phone import NO_APP, Attachment, Phone, Surroundings
 from edgesim.hardware.processor import Governor
 from edgesim.hardware.server import Server
 from edgesim.hardware.truth import AS_PUBLISHED, Truth
-from edgesim.network.wifi import AccessPoint
+from edgesim.network.flows import Wire
+from edgesim.network.radio import Ether, Network, Route
+from edgesim.network.roaming import RoamingRules
+from edgesim.network.traces import bandwidth_banks, speed_banks
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.scenario.load import LoadedScenario, device_names, fixed_level, gauss_markov_limits
 from edgesim.scenario.schema import (
     ArrivalsSpec,
     ArrivalTraceSpec,
+    AttachmentSpec,
+    BandwidthSpec,
+    BandwidthTraceSpec,
+    BandwidthUsersSpec,
     ConstantSpec,
     DiurnalSpec,
     GaussMarkovSpec,
@@ -54,8 +61,11 @@ from edgesim.scenario.schema import (
     SiteSpec,
     StatesSpec,
     TraceSpec,
+    WifiDirectSpec,
 )
+from edgesim.scenario.air import build_network
 from edgesim.scenario.sites import build_server
+from edgesim.scenario.topology import ways
 from edgesim.workloads.arrivals import (
     Arrivals,
     DiurnalArrivals,
@@ -95,17 +105,13 @@ class World:
         self._finished = False
         self._state_writers: list[_StateWriter] = []
         self.clock = Clock()
-        access_points = {
-            name: AccessPoint(
-                self.clock, name, spec.bandwidth_mhz, spec.streams, spec.goodput_ratio
-            )
-            for name, spec in sorted(scenario.networks.items())
-        }
+        self.ether = Ether(self.clock)
+        self.networks = self._networks()
         self.servers = {
             name: self._server(name, spec) for name, spec in sorted(scenario.sites.items())
         }
         self.fleet = Fleet(
-            self.clock, [self._group(name, access_points) for name in scenario.phones], self._watch
+            self.ether, [self._group(name) for name in scenario.phones], self._watch
         )
         self.controllers: dict[str, dict[str, str]] = {}
         self.jobs = {
@@ -119,7 +125,23 @@ class World:
         truth = self._truth(name, 1, spec.processors)(0)
         return build_server(self.clock, name, site, spec, truth, self._bank)
 
-    def _group(self, name: str, access_points: Mapping[str, AccessPoint]) -> PhoneGroup:
+    def _networks(self) -> dict[str, Network]:
+        """Networks, each with its ways to all places."""
+        scenario, clock = self._scenario, self.clock
+        wires = {
+            name: (Wire(name, mbps_to_bps(link.uplink_mbps)), Wire(name, mbps_to_bps(link.downlink_mbps)))
+            for name, link in sorted(scenario.links.items())
+        }
+        networks = {}
+        for name, spec in sorted(scenario.networks.items()):
+            networks[name] = network = build_network(clock, name, spec)
+            for way in ways(scenario, name):
+                up = tuple(wires[link][0] for link in way.links)
+                down = tuple(wires[link][1] for link in reversed(way.links))
+                network.routes[way.place] = Route(up, down, 0.5 * way.rtt_s)
+        return networks
+
+    def _group(self, name: str) -> PhoneGroup:
         spec = self._scenario.phones[name]
         phone = self._loaded.catalogue.phone(spec.profile, spec.runtime)
         return PhoneGroup(
@@ -127,17 +149,78 @@ class World:
             devices=device_names(name, spec.count),
             spec=phone,
             charge=np.full(spec.count, spec.charge),
-            access_point=None if spec.network is None else access_points[spec.network],
-            rssi=None
-            if spec.rssi_dbm is None
-            else self._bank(spec.rssi_dbm, "rssi", name, spec.count),
+            attachments=self._attachments(name, spec),
+            networks=[self.networks[network] for network in spec.attachments],
             surroundings=self._surroundings(name, spec),
             governors={
                 processor: _governor(spec.governor, cost)
                 for processor, cost in phone.processors.items()
             },
             truth=self._truth(name, spec.count, phone.processors),
+            roaming=RoamingRules(
+                spec.roaming.join_dbm,
+                spec.roaming.margin_db,
+                ms_to_s(spec.roaming.gap_ms),
+                ms_to_s(spec.roaming.switch_gap_ms),
+            ),
         )
+
+    def _attachments(
+        self, group: str, spec: PhoneGroupSpec
+    ) -> Callable[[int], Sequence[Attachment]]:
+        """The networks of each phone of a group."""
+        makers = [
+            self._attachment(group, spec, network, attached)
+            for network, attached in spec.attachments.items()
+        ]
+        return lambda place: [make(place) for make in makers]
+
+    def _attachment(
+        self, group: str, spec: PhoneGroupSpec, name: str, attached: AttachmentSpec
+    ) -> Callable[[int], Attachment]:
+        """One network of each phone of a group."""
+        network, count = self.networks[name], spec.count
+        what = "rssi" if spec.network is not None else f"rssi {name}"
+        assert attached.rssi_dbm is not None
+        rssi = self._bank(attached.rssi_dbm, what, group, count)
+        bandwidth = self._bandwidth(group, count, attached.bandwidth)
+        host: Callable[[], Phone] | None = None
+        if network.kind == "wifi_direct":
+            (place,) = network.routes
+            host = lambda: self.fleet.phone(self.fleet.rows(place).start)  # noqa: E731
+
+        def of(place: int) -> Attachment:
+            known = None
+            if bandwidth is not None:
+                down, up = bandwidth
+                known = (up.signal(place), down.signal(place))
+            return Attachment(network, rssi.signal(place), known, host)
+
+        return of
+
+    def _bandwidth(
+        self, group: str, count: int, spec: BandwidthSpec | None
+    ) -> tuple[SignalBank, SignalBank] | None:
+        """Measured rates of each phone of a group, down and up."""
+        phones = _stream_names(group, count)
+        match spec:
+            case BandwidthTraceSpec():
+                return bandwidth_banks(
+                    self._loaded.bandwidths[tuple(spec.files)],
+                    self._streams,
+                    phones,
+                    uplink_ratio=spec.uplink_ratio,
+                    has_random_offset=spec.random_offset,
+                )
+            case BandwidthUsersSpec():
+                return speed_banks(
+                    self._loaded.speeds[spec.file],
+                    self._streams,
+                    phones,
+                    step_s=spec.step_s,
+                    correlation_time_s=spec.correlation_time_s,
+                )
+        return None
 
     def _surroundings(self, name: str, spec: PhoneGroupSpec) -> Callable[[int], Surroundings]:
         """What the world does to each phone of a group."""
@@ -257,12 +340,17 @@ class World:
             rows,
             self._loaded.models[spec.model],
             arrivals,
-            deadline_s=inf if spec.deadline_ms is None else ms_to_s(spec.deadline_ms),
-            accuracy_min=spec.accuracy_min or 0.0,
-            decision_overhead_s=ms_to_s(spec.decision_overhead_ms),
-            sites={
-                site: Site(self.servers[site], ms_to_s(scenario.sites[site].rtt_ms))
-                for site in (scenario.sites if spec.sites is None else spec.sites)
+            self._terms(spec),
+            servers={
+                site: server
+                for site, server in self.servers.items()
+                if spec.sites is None or site in spec.sites
+            },
+            hosts={
+                network.to: fleet.rows(network.to).start
+                for network in scenario.networks.values()
+                if isinstance(network, WifiDirectSpec)
+                and (spec.sites is None or network.to in spec.sites)
             },
             slot=self._slot("offloading", name, spec),
             horizon_s=scenario.duration_s,
@@ -271,6 +359,25 @@ class World:
             noise_keys=self._streams.keys(f"meter {name}", phones).tolist(),
             requests=self._recorder.table("requests"),
             decisions=self._recorder.table("decisions"),
+        )
+
+    def _terms(self, spec: InferenceJobSpec) -> Terms:
+        """What is asked of each request of a job."""
+        model = self._loaded.models[spec.model]
+        payload = {"raw": model.input_bytes, "jpeg": model.jpeg_bytes}.get(
+            str(spec.payload), spec.payload
+        )
+        assert isinstance(payload, int)
+        return Terms(
+            deadline_s=inf if spec.deadline_ms is None else ms_to_s(spec.deadline_ms),
+            accuracy_min=spec.accuracy_min or 0.0,
+            input_bytes=payload,
+            output_bytes=model.output_bytes,
+            decision_overhead_s=ms_to_s(spec.decision_overhead_ms),
+            timeout_s=inf if spec.timeout_ms is None else ms_to_s(spec.timeout_ms),
+            retries=spec.retries,
+            retry_wait_s=ms_to_s(spec.retry_wait_ms),
+            warm_up_s=spec.warmup_s,
         )
 
     def _arrivals(self, job: str, spec: ArrivalsSpec, phones: list[tuple[str, int]]) -> Arrivals:
@@ -305,7 +412,7 @@ class World:
         """Load what jobs have in a phone's memory; write its changes down, if that is wanted."""
         if phone.is_on:
             for _, job in sorted(self.jobs.items()):
-                job.preload(group, phone.memory)
+                job.preload(phone, group)
         spec = self._scenario.record.states
         table = self._recorder.table("states")
         if spec is None or table is None or not self._is_recorded(phone.name):
@@ -353,10 +460,11 @@ class World:
         self._finished = True
         for phone in self.fleet.built():
             for activity in list(phone.active):
-                assert isinstance(activity, Request)
+                assert isinstance(activity, Request | Visit)
                 activity.cut_off()
-            if phone.radio is not None:
-                phone.radio.settle()
+        for phone in self.fleet.built():
+            for radio in phone.radios:
+                radio.settle()
             phone.look()
         if self._scenario.record.states is not None:
             # Those that have not acted have lived all the same.
