@@ -609,3 +609,12 @@ def test_the_mean_time_at_several_servers_is_that_of_erlang_c(slots: int | None)
     works = _exponential(np.random.default_rng(7))
     found = _time_in_system(load, works, 8, capacity=float(c), slots=slots, share_limit=1.0)
     assert _agrees(found, 1 + waiting / (c - load))
+
+
+def test_the_line_is_told_in_order() -> None:
+    shared = SharedCapacity(Clock(), 1.0, slots=1)
+    assert shared.line() == []
+    jobs = [shared.submit(1.0, lambda _: None) for _ in range(3)]
+    assert shared.line() == jobs[1:]
+    shared.cancel(jobs[1])
+    assert shared.line() == jobs[2:]

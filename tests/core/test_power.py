@@ -379,3 +379,17 @@ def test_settling_in_between_changes_nothing(
     assert booked(settled).keys() == booked(plain).keys()
     for key, joules in booked(plain).items():
         assert booked(settled)[key] == pytest.approx(joules, rel=1e-9, abs=1e-9)
+
+
+def test_several_who_are_one_user_to_the_rest_pay_even_parts_of_its_share() -> None:
+    clock, meter, cpu = make()
+    ann, bob, cleo = Someone("a"), Someone("b"), Someone("c")
+    together, alone = cpu.join(6.0, "compute"), cpu.join()
+    clock.run_until(2)
+    together = cpu.book_among([ann, bob, bob], together, "compute")
+    clock.run_until(3)
+    cpu.book_among([ann, bob, bob], together, "compute")
+    cpu.leave(cleo, alone, "compute")
+    assert (ann.energy_j, bob.energy_j, cleo.energy_j) == (3.0, 6.0, 9.0)
+    assert booked(meter)["cpu", "compute", "b"] == 6.0
+    assert meter.drawn_j == 18.0
