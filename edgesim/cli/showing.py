@@ -22,6 +22,7 @@ from edgesim.hardware.profiles import (
     CellCurve,
     CellProfile,
     ChargingLimits,
+    LteProfile,
     MemoryProfile,
     PhoneProfile,
     Profile,
@@ -94,6 +95,7 @@ def _show_phone(out: Console, phone: PhoneProfile, soc: SocProfile | None) -> No
     ]
     _show_section(out, "base power", power)
     _show_section(out, "Wi-Fi", _wifi_rows(phone.wifi))
+    _show_section(out, "LTE", _lte_rows(phone.lte))
     _show_section(out, "memory", _memory_rows(phone.memory))
     _show_thermal(out, phone.thermal)
     scale = phone.power_scale
@@ -193,6 +195,32 @@ def _wifi_rows(wifi: WifiProfile) -> list[tuple[str, str]]:
         ("receiving", f"{wifi.receive_w.value:g} W"),
         *transmit,
         ("after a transfer", f"{wifi.tail_w.value:g} W for {wifi.tail_ms.value:g} ms"),
+    ]
+
+
+def _lte_rows(lte: LteProfile | None) -> list[tuple[str, str]]:
+    if lte is None:
+        return []
+    transmit = [
+        (f"sending from {row.tx_dbm:g} dBm", f"{row.value:g} W with all of the cell's blocks")
+        for row in lte.transmit_w
+    ]
+    drx_ms = lte.tail_ms.value - lte.inactivity_ms.value
+    return [
+        ("spatial layers", f"{lte.layers.value}"),
+        ("idle", f"{lte.idle_w.value:g} W, reached every {lte.paging_cycle_ms.value:g} ms"),
+        (
+            "to connected",
+            f"{lte.promotion_w.value:g} W for {lte.promotion_ms.value:g} ms",
+        ),
+        ("connected", f"{lte.active_w.value:g} W"),
+        ("receiving adds", f"{lte.receive_mw_per_mbps.value:g} mW per Mb/s"),
+        *transmit,
+        (
+            "after a transfer",
+            f"{lte.active_w.value:g} W for {lte.inactivity_ms.value:g} ms, then "
+            f"{lte.tail_w.value:g} W for {drx_ms:g} ms, reached every {lte.drx_cycle_ms.value:g} ms",
+        ),
     ]
 
 
@@ -315,7 +343,7 @@ def _show_sources(out: Console, profile: Profile) -> None:
     out.print(table)
 
 
-_LABELS = ("model", "precision", "rssi_dbm", "sensor", "trip_c", "processor")
+_LABELS = ("model", "precision", "rssi_dbm", "tx_dbm", "sensor", "trip_c", "processor")
 
 
 def _quantities(data: Any, path: str) -> Iterable[tuple[str, str, str]]:

@@ -22,6 +22,7 @@ from edgesim.hardware.profiles import (
     ByPrecision,
     CellProfile,
     LatencyRow,
+    LteProfile,
     Name,
     PhoneProfile,
     ProcessorProfile,
@@ -47,6 +48,7 @@ from edgesim.hardware.specs import (
     Trip,
     ideal_battery,
 )
+from edgesim.network.lte import LtePower
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import Level, ProcessorSpec
 
@@ -176,6 +178,7 @@ class Catalogue:
             storage_bps=memory.storage_read_mbps.value * 1e6 if memory else inf,
             thermal=thermal,
             memory_bps=soc.memory_bandwidth_gbps.value * 1e9,
+            lte=_lte(profile.lte, scale) if profile.lte else None,
         )
 
     def _battery(self, document: Document, battery: BatteryProfile) -> BatterySpec:
@@ -365,6 +368,23 @@ def _wifi(wifi: WifiProfile, scale: float) -> WifiPower:
         transmit_w=tuple((row.rssi_dbm, row.value * scale) for row in wifi.transmit_w),
         tail_w=wifi.tail_w.value * scale,
         tail_s=ms_to_s(wifi.tail_ms.value),
+    )
+
+
+def _lte(lte: LteProfile, scale: float) -> LtePower:
+    return LtePower(
+        layers=lte.layers.value,
+        idle_w=lte.idle_w.value * scale,
+        active_w=lte.active_w.value * scale,
+        receive_w_per_bps=lte.receive_mw_per_mbps.value * 1e-9 * scale,
+        transmit_w=tuple((row.tx_dbm, row.value * scale) for row in lte.transmit_w),
+        promotion_s=ms_to_s(lte.promotion_ms.value),
+        promotion_w=lte.promotion_w.value * scale,
+        inactivity_s=ms_to_s(lte.inactivity_ms.value),
+        tail_s=ms_to_s(lte.tail_ms.value),
+        tail_w=lte.tail_w.value * scale,
+        drx_cycle_s=ms_to_s(lte.drx_cycle_ms.value),
+        paging_cycle_s=ms_to_s(lte.paging_cycle_ms.value),
     )
 
 

@@ -31,6 +31,9 @@ _MOST_CORE_W = 4.0
 _MOST_WIFI_W = 2.0
 _LEAST_WIFI_W = 0.05
 _MOST_WIFI_IDLE_W = 0.1
+_MOST_LTE_W = 4.0
+_LEAST_LTE_W = 0.2
+_MOST_LTE_IDLE_W = 0.1
 _SUSPEND_MA = (0.5, 20.0)
 _CONTROLLER_V = (2.5, 5.0)
 _DIP = 0.9
@@ -81,9 +84,10 @@ def draft_phone(
     _battery(page, profile)
     _base_power(page, profile)
     _wifi(page, profile)
+    used = _lte(page, profile)
     _screen(page, profile)
     page.lines += _OPTIONAL.splitlines()
-    _not_modelled(page, profile)
+    _not_modelled(page, profile, used)
     return page.draft("phone")
 
 
@@ -215,12 +219,13 @@ class _Page:
         indent, key = _indent_and_key(path)
         self._entry(indent, f"{key}: {{", path, shown, "values: null", source, ask, doubts)
 
-    def transmit_row(self, value: float | None, source: str, doubts: Iterable[str]) -> None:
-        """The one row of ``wifi.transmit_w``; the first row serves every weaker signal too."""
+    def transmit_row(
+        self, value: float | None, source: str, doubts: Iterable[str], row: str, place: str
+    ) -> None:
+        """A row of ``transmit_w``; the first row serves every weaker signal or output too."""
         shown = None if value is None else f"value: {_short(value)}"
-        begin, place = "- {rssi_dbm: -100, ", "wifi.transmit_w[0]"
         ask = "W while transmitting"
-        self._entry("    ", begin, place, shown, "value: null", source, ask, doubts)
+        self._entry("    ", f"- {{{row}, ", place, shown, "value: null", source, ask, doubts)
 
     def _entry(
         self,
@@ -392,7 +397,7 @@ def _wifi(page: _Page, profile: PowerProfile) -> None:
         "One row holds at every signal strength; add rows, weakest first, if it is known by RSSI.",
     )
     page.lines.append("  transmit_w:")
-    page.transmit_row(*rows["transmit_w"])
+    page.transmit_row(*rows["transmit_w"], "rssi_dbm: -100", "wifi.transmit_w[0]")
     page.number("wifi.tail_w", None, "", "W awake after a transfer")
     page.number("wifi.tail_ms", None, "", "how long that lasts, ms")
     others = {
@@ -419,6 +424,113 @@ def _doubts_of_wifi(key: str, name: str, current: float, watts: float | None) ->
         return [f"{name} of {current:g} mA is implausibly high for Wi-Fi ({watts:g} W)"]
     if watts < _LEAST_WIFI_W:
         return [f"{name} of {current:g} mA is implausibly low for Wi-Fi ({watts:g} W)"]
+    return []
+
+
+_OUTPUT_DBM = (-40, 0, 5, 15, 20)
+"""Where Android's five bins of output power begin (AOSP, ModemActivityInfo); -40 is the least."""
+
+
+def _lte(page: _Page, profile: PowerProfile) -> set[str]:
+    """The modem: of its controller if that has been measured, else the old keys.
+
+    Without any of these the section is left as a comment, because a phone needs none.
+
+    Returns:
+        the keys that were read.
+    """
+    millivolts = profile.number("modem.controller.voltage") or 0.0
+    volts_fine = not millivolts or _CONTROLLER_V[0] <= millivolts / 1000 <= _CONTROLLER_V[1]
+    volts = millivolts / 1000 if millivolts and volts_fine else NOMINAL_V
+    controller = [
+        key
+        for key in ("modem.controller.idle", "modem.controller.rx")
+        if volts_fine and (profile.number(key) or 0.0) > 0
+    ]
+    tx = [value for value in profile.values.get("modem.controller.tx", ()) if value > 0]
+    on = profile.values.get("radio.on", ())
+    # A controller's idle current is of a modem that is connected, or of one that sleeps.
+    active = next(
+        (key for key in controller if _watts(profile.number(key) or 0.0, volts) >= _LEAST_LTE_W),
+        "radio.active" if profile.number("radio.active") else None,
+    )
+    if active is None and not tx and not on:
+        page.lines += _NO_LTE.splitlines()
+        return set()
+    page.comment("", "Optional: take the section out for a phone without LTE.")
+    page.lines.append("lte:")
+    if not volts_fine:
+        message = f"modem.controller.voltage of {millivolts:g} mV is implausible"
+        page.doubt("  ", "lte", f"{message}; modem.controller was left out")
+    used = set()
+    page.number("lte.layers", None, "", "spatial layers (antennas that receive), mostly 2")
+    idle_w, source, doubts = None, "", []
+    if on:
+        used.add("radio.on")
+        doubts = _doubts_of_current("radio.on", on[-1])
+        idle_w = _usable_w(_watts(on[-1]), doubts, zero_is_fine=True)
+        if idle_w and idle_w > _MOST_LTE_IDLE_W:
+            doubts.append(f"radio.on of {on[-1]:g} mA is high for a modem that waits for pages")
+        source = f"{profile.file}, radio.on {on[-1]:g} mA x {NOMINAL_V} V, the strongest signal's"
+    page.number("lte.idle_w", idle_w, source, "W in standby, RRC idle, on average", doubts)
+    active_w, source, doubts = None, "", []
+    if active is not None:
+        used.add(active)
+        current = profile.number(active) or 0.0
+        its_volts = volts if active in controller else NOMINAL_V
+        doubts = _doubts_of_current(active, current)
+        active_w = _usable_w(_watts(current, its_volts), doubts, zero_is_fine=False)
+        doubts += _doubts_of_lte(active, current, active_w)
+        source = f"{profile.file}, {active} {current:g} mA x {its_volts:g} V"
+    page.number("lte.active_w", active_w, source, "W connected, without data", doubts)
+    ask = "mW on top for each Mb/s received"
+    page.number("lte.receive_mw_per_mbps", None, "", f"{ask}; see a shipped phone")
+    page.lines.append("  transmit_w:")
+    usable = tx if volts_fine and len(tx) in (1, len(_OUTPUT_DBM)) else []
+    if tx:
+        used.add("modem.controller.tx")
+    if tx and not usable and volts_fine:
+        message = f"modem.controller.tx has {len(tx)} currents above 0, not one for each of 5 bins"
+        page.doubt("    ", "lte.transmit_w", f"{message}; they were left out")
+    if any(after < before for before, after in pairwise(usable)):
+        page.doubt("    ", "lte.transmit_w", "modem.controller.tx falls as the output power rises")
+    for index, current in enumerate(usable):
+        key = "modem.controller.tx" + (f"[{index}]" if len(usable) > 1 else "")
+        doubts = _doubts_of_current(key, current)
+        watts = _usable_w(_watts(current, volts), doubts, zero_is_fine=False)
+        doubts += _doubts_of_lte(key, current, watts)
+        source = f"{profile.file}, {key} {current:g} mA x {volts:g} V"
+        row, place = f"tx_dbm: {_OUTPUT_DBM[index]}", f"lte.transmit_w[{index}]"
+        page.transmit_row(watts, source, doubts, row, place)
+    if not usable:
+        page.transmit_row(None, "", [], f"tx_dbm: {_OUTPUT_DBM[0]}", "lte.transmit_w[0]")
+    for key, ask in _OF_THE_NETWORK.items():
+        page.number(f"lte.{key}", None, "", ask)
+    if millivolts:
+        used.add("modem.controller.voltage")
+    return used
+
+
+_OF_THE_NETWORK = {
+    "promotion_ms": "from standby to connected, ms; see a shipped phone for these",
+    "promotion_w": "W meanwhile",
+    "inactivity_ms": "how long the receiver stays on after a transfer, ms",
+    "tail_ms": "from the last transfer to standby, ms",
+    "tail_w": "W while it listens now and then",
+    "drx_cycle_ms": "how often it then does, ms",
+    "paging_cycle_ms": "how often in standby, ms",
+}
+
+_NO_LTE = """\
+# Optional; without it the phone has no LTE.
+# lte:  # see a shipped phone"""
+
+
+def _doubts_of_lte(name: str, current: float, watts: float | None) -> list[str]:
+    if watts and watts > _MOST_LTE_W:
+        return [f"{name} of {current:g} mA is implausibly high for LTE ({watts:g} W)"]
+    if watts and watts < _LEAST_LTE_W:
+        return [f"{name} of {current:g} mA is implausibly low for LTE ({watts:g} W)"]
     return []
 
 
@@ -465,10 +577,14 @@ _OPTIONAL = """\
 #   skin_to_ambient_k_per_w: {value: , source: ""}  # TODO source:"""
 
 
-def _not_modelled(page: _Page, profile: PowerProfile) -> None:
-    """What the file says of parts that no profile has, as comments."""
+def _not_modelled(page: _Page, profile: PowerProfile, used: set[str]) -> None:
+    """What the file says of parts that no profile has, as comments; ``used`` has been read."""
     prefixes = ("radio.", "modem.", "camera.", "ambient.")
-    chosen = {key: v for key, v in profile.values.items() if v and key.startswith(prefixes)}
+    chosen = {
+        key: v
+        for key, v in profile.values.items()
+        if v and key.startswith(prefixes) and key not in used
+    }
     if not chosen:
         return
     page.lines.append("# In the file, but not modelled:")

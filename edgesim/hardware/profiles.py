@@ -487,6 +487,55 @@ class WifiProfile(Schema):
     tail_ms: Quantity
 
 
+class OutputRow(Schema):
+    """Watts while sending, from this output power up to the next row's."""
+
+    tx_dbm: Annotated[float, Field(ge=-60, le=40)]
+    value: Annotated[float, Field(gt=0, le=50)]
+    source: Text
+
+
+def _output_increases(rows: list[OutputRow]) -> list[OutputRow]:
+    _check_increasing([row.tx_dbm for row in rows], " dBm", "rows")
+    return rows
+
+
+class LayerCount(Quantity):
+    """Spatial layers of a modem: no release has more than eight."""
+
+    value: Annotated[int, Field(ge=1, le=8)]
+
+
+class LteProfile(Schema):
+    """A phone's LTE modem.
+
+    The meaning of each number is that of :class:`~edgesim.network.lte.LtePower`.
+    """
+
+    layers: LayerCount
+    idle_w: PhoneWatts
+    active_w: BusyPhoneWatts
+    receive_mw_per_mbps: Quantity
+    """Milliwatts on top of ``active_w`` per megabit per second received."""
+    transmit_w: Annotated[list[OutputRow], Field(min_length=1), AfterValidator(_output_increases)]
+    promotion_ms: Quantity
+    promotion_w: PhoneWatts
+    inactivity_ms: Quantity
+    tail_ms: Quantity
+    """From the last transfer on, ``inactivity_ms`` included."""
+    tail_w: PhoneWatts
+    drx_cycle_ms: Quantity
+    paging_cycle_ms: Quantity
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.tail_ms.value < self.inactivity_ms.value:
+            raise ValueError(
+                "tail_ms counts from the last transfer and must not be below inactivity_ms"
+            )
+        return self
+
+
 class MemoryProfile(Schema):
     """Where models are kept."""
 
@@ -589,6 +638,8 @@ class PhoneProfile(Schema):
     battery: BatteryProfile
     power: BasePower
     wifi: WifiProfile
+    lte: LteProfile | None = None
+    """Default: it has none, or nothing is known of it."""
     screen: ScreenProfile | None = None
     """Default: it has none, and cannot be used by anybody."""
     memory: MemoryProfile | None = None

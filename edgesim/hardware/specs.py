@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import inf
 
+from edgesim.network.lte import LtePower
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import ProcessorSpec
 
@@ -150,6 +151,7 @@ class PhoneSpec:
         storage_bps: bytes per second read from storage; infinity if the profile does not say.
         thermal: how it warms up; ``None``: it does not.
         memory_bps: peak bandwidth of the memory, bytes per second.
+        lte: its LTE modem; ``None`` if the profile has none. Nothing draws it yet.
     """
 
     profile: str
@@ -164,6 +166,7 @@ class PhoneSpec:
     storage_bps: float = inf
     thermal: ThermalSpec | None = None
     memory_bps: float = inf
+    lte: LtePower | None = None
 
     @property
     def peak_w(self) -> float:

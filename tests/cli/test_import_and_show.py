@@ -89,7 +89,22 @@ processors:
     idle_power_w: {value: 0, source: "idle"}
 """
 
-FULL = """memory:
+FULL = """lte:
+  layers: {value: 2, source: "antennas"}
+  idle_w: {value: 0.02, source: "l"}
+  active_w: {value: 0.6, source: "l"}
+  receive_mw_per_mbps: {value: 30, source: "l"}
+  transmit_w:
+    - {tx_dbm: -40, value: 0.7, source: "weak output"}
+    - {tx_dbm: 15, value: 1.5, source: "strong output"}
+  promotion_ms: {value: 260, source: "l"}
+  promotion_w: {value: 0.5, source: "l"}
+  inactivity_ms: {value: 100, source: "l"}
+  tail_ms: {value: 11000, source: "l"}
+  tail_w: {value: 0.4, source: "l"}
+  drx_cycle_ms: {value: 40, source: "l"}
+  paging_cycle_ms: {value: 1280, source: "l"}
+memory:
   ram_gb: {value: 6, source: "m"}
   system_gb: {value: 2, source: "m"}
   storage_read_mbps: {value: 800, source: "m"}
@@ -247,7 +262,7 @@ def test_a_phone_is_shown_with_all_its_sections_and_its_chip(edgesim: Edgesim) -
     code, out, err = edgesim("show", "mine.yaml")
     assert (code, err) == (0, "")
     titles = (
-        "processors", "battery", "screen", "base power", "Wi-Fi", "memory", "thermal",
+        "processors", "battery", "screen", "base power", "Wi-Fi", "LTE", "memory", "thermal",
         "power scale", "sources", "sources of my_chip",
     )  # fmt: skip
     places = [re.search(rf"^{title}\b", out, re.MULTILINE) for title in titles]
@@ -265,6 +280,9 @@ def test_a_phone_is_shown_with_all_its_sections_and_its_chip(edgesim: Edgesim) -
     assert re.search(r"die +90 C +80 C +cpu_big off", out)
     assert re.search(r"skin +58 C +50 C +the phone goes off", out)
     assert re.search(r"times every watt above +0\.8", out)
+    assert re.search(r"sending from 15 dBm +1\.5 W with all of the cell's blocks", out)
+    assert "0.6 W for 100 ms, then 0.4 W for 10900 ms, reached every 40 ms" in out
+    assert re.search(r"lte\.transmit_w 15\.0 +1\.5 +strong output", out)
     for source in ("screen a", "scale", "trip 1", "trip 4"):
         assert source in out
     assert "not modelled" not in out
@@ -273,7 +291,7 @@ def test_a_phone_is_shown_with_all_its_sections_and_its_chip(edgesim: Edgesim) -
 def test_what_a_phone_lacks_is_said(edgesim: Edgesim) -> None:
     Path("mine.yaml").write_text(PHONE)
     out = edgesim("show", "mine.yaml")[1]
-    for title in ("screen", "memory", "thermal", "power scale"):
+    for title in ("LTE", "screen", "memory", "thermal", "power scale"):
         assert re.search(rf"^{title}  not modelled$", out, re.MULTILINE)
     assert "an ideal battery that cannot be charged" in re.sub(r"\s+", " ", out)
 

@@ -57,7 +57,9 @@ NEW: dict[str, Any] = {
     "wifi.controller.rx": 120,
     "wifi.controller.tx": 300,
     "wifi.controller.voltage": 3600,
-    "modem.controller.tx": [110, 160, 220],
+    "modem.controller.idle": 110,
+    "modem.controller.rx": 115,
+    "modem.controller.tx": [120, 160, 220, 270, 360],
     "modem.controller.voltage": 3700,
     "gpu.speeds": [700000, 300000],
     "gpu.active": [500, 120],
@@ -194,6 +196,43 @@ def test_wifi_is_of_the_controller_at_its_voltage_or_of_the_old_keys() -> None:
     assert phone_of(OLD | zeros)["wifi"] == old
 
 
+def lte_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    lte = phone_of(values)["lte"]
+    assert isinstance(lte, dict)
+    return lte
+
+
+def test_lte_is_of_the_controller_at_its_voltage_or_of_the_old_keys() -> None:
+    old, new = lte_of(OLD), lte_of(NEW)
+    assert old["active_w"]["value"] == pytest.approx(0.693)
+    assert old["idle_w"]["value"] == pytest.approx(7 * 3.85e-3, rel=1e-3)
+    assert old["transmit_w"] == [{"tx_dbm": -40, "value": None, "source": None}]
+    assert old["tail_w"]["value"] is None
+    assert new["active_w"]["value"] == pytest.approx(0.407)
+    assert new["idle_w"]["value"] is None
+    rows = [(row["tx_dbm"], row["value"]) for row in new["transmit_w"]]
+    watts = [0.444, 0.592, 0.814, 0.999, 1.332]
+    assert rows == list(zip([-40, 0, 5, 15, 20], watts, strict=True))
+    assert new["transmit_w"][4]["source"].endswith("modem.controller.tx[4] 360 mA x 3.7 V")
+    # One number for all output powers is one row; a modem that sleeps is not one that is connected.
+    one = lte_of({**NEW, "modem.controller.tx": 220, "modem.controller.idle": 6})
+    assert [row["tx_dbm"] for row in one["transmit_w"]] == [-40]
+    assert "modem.controller.rx 115 mA" in one["active_w"]["source"]
+
+
+def test_a_phone_of_which_nothing_is_known_needs_no_lte() -> None:
+    draft = drafts({"battery.capacity": 3000, "modem.controller.voltage": 3700})[0]
+    assert "# lte:  # see a shipped phone" in draft.text
+    assert "lte" not in parse_document(draft.text, "mine.yaml").data
+
+
+def test_what_lte_used_is_not_listed_as_not_modelled() -> None:
+    old, new = (drafts(values)[0].text for values in (OLD, NEW))
+    assert not re.search(r"#   radio\.(active|on):", old)
+    assert not re.search(r"#   modem\.controller\.(idle|tx|voltage):", new)
+    assert "#   modem.controller.rx: 115 mA (0.4255 W)" in new
+
+
 def test_both_styles_of_the_screen_are_known() -> None:
     assert phone_of(OLD)["screen"]["on_w"]["value"] == pytest.approx(0.3465)
     assert phone_of(NEW)["screen"]["full_w"]["value"] == pytest.approx(1.27, rel=1e-3)
@@ -202,9 +241,7 @@ def test_both_styles_of_the_screen_are_known() -> None:
 
 def test_what_is_not_modelled_is_kept_as_comments() -> None:
     text = drafts(OLD)[0].text + drafts(NEW)[0].text
-    assert "#   radio.active: 180 mA (0.693 W)" in text
     assert "#   camera.avg: 500 mA (1.925 W)" in text
-    assert "#   modem.controller.tx: 110 mA (0.407 W), 160 mA" in text
     assert "#   ambient.on: 24 mA" in text
     assert "  # More screens, not modelled: screen.on.display1." in text
 
@@ -259,6 +296,12 @@ def test_a_chip_that_is_known_is_compared_not_drafted() -> None:
         ({"cpu.active.cluster1": [55, 55]}, "cpu.active.cluster1 is 55 mA at every level"),
         ({"cpu.active.cluster1": [0, 480]}, "values that no CPU draws"),
         ({"cpu.active.cluster1": [480, 150]}, "falls from 480 to 150 mA as the speed rises"),
+        ({"radio.active": 0.1}, "lte.active_w: radio.active is 0.1 mA, Android's placeholder"),
+        ({"radio.active": -5}, "lte.active_w: the file's value would be -0.01925 W"),
+        ({"radio.active": 1500}, "radio.active of 1500 mA is implausibly high for LTE"),
+        ({"radio.on": [90, 95]}, "lte.idle_w: radio.on of 95 mA is high"),
+        ({"modem.controller.tx": [110, 160, 220]}, "has 3 currents above 0, not one for each"),
+        ({"modem.controller.tx": [300, 160, 220, 270, 360]}, "falls as the output power rises"),
         ({"cpu.speeds.cluster1": [500, 1800]}, "was taken for MHz"),
         ({"cpu.speeds.cluster1": [1, 2]}, "has speeds or more levels than any CPU"),
     ],
@@ -424,7 +467,8 @@ def test_every_collected_file_can_be_drafted(name: str) -> None:
         ("motoxforce_kinzie", "wifi.active is a round 100 mA"),
         ("motox2015_clark", "may mix the levels of two clusters"),
         ("lg_g7_judyln-common", "wifi.controller.voltage of 1800 mV is implausible"),
-        ("oneplus7pro_guacamole", ""),
+        ("lg_g7_judyln-common", "modem.controller.voltage of 825 mV is implausible"),
+        ("oneplus7pro_guacamole", "radio.active of 50 mA is implausibly low for LTE"),
     ],
 )
 def test_the_oddities_of_the_collected_files_are_found(name: str, doubt: str) -> None:

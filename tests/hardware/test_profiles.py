@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edgesim.hardware.profiles import (
     SocProfile,
     read_profile,
 )
+from edgesim.network.lte import LtePower
 from edgesim.nn.cost import Level, ProcessorSpec, inference_s, is_supported
 from edgesim.nn.zoo import ZOO
 
@@ -88,7 +90,7 @@ def test_every_shipped_profile_is_in_order(file: Path) -> None:
 
 
 ROW_KEYS = {
-    *("value", "values", "rssi_dbm"),  # of anything
+    *("value", "values", "rssi_dbm", "tx_dbm"),  # of anything
     *("trip_c", "clear_c", "max_mhz", "max_cores"),  # of a trip
     *("charge", "volts", "celsius", "limits_c", "end_current_c"),  # of a cell
     "loads",  # of a load curve
@@ -177,6 +179,59 @@ def test_a_phones_watts_and_joules_are_those_of_a_phone(phone: str) -> None:
     lit_w = spec.screen_on_w + spec.screen_full_w
     assert spec.peak_w == pytest.approx(spec.awake_w + lit_w + spec.wifi.peak_w + busy_w)
     assert 5 < spec.peak_w < 30
+
+
+HUANG_W = {"active": 1.28804, "promotion": 1.2107, "tail": 1.06}
+"""Of the handset that the LTE states were measured on."""
+WITHOUT_LTE = {"galaxy_tab_s6"}
+
+
+def test_every_phone_has_lte_but_the_tablet_without() -> None:
+    catalogue = Catalogue()
+    without = {name for name in catalogue.names("phone") if catalogue.phone(name).lte is None}
+    assert without == WITHOUT_LTE
+
+
+@pytest.mark.parametrize("phone", sorted(set(Catalogue().names("phone")) - WITHOUT_LTE))
+def test_a_modem_is_that_of_a_phone(phone: str) -> None:
+    lte = Catalogue().phone(phone).lte
+    assert lte is not None
+    assert 0.004 < lte.idle_w < 0.04 < lte.tail_w < lte.promotion_w < lte.active_w < 1.3
+    assert [from_dbm for from_dbm, _ in lte.transmit_w] == [-40, 0, 5, 15, 20]
+    watts = [row_w for _, row_w in lte.transmit_w]
+    assert watts == sorted(watts)
+    assert 2.5 < watts[-1] / lte.active_w < 3.5
+    # One scale for everything that is not the phone's own.
+    scale = lte.active_w / HUANG_W["active"]
+    assert lte.promotion_w == pytest.approx(HUANG_W["promotion"] * scale, rel=1e-3)
+    assert lte.tail_w == pytest.approx(HUANG_W["tail"] * scale, rel=1e-3)
+    assert lte.receive_w_per_bps == pytest.approx(51.97e-9 * scale, rel=1e-3)
+    assert lte.layers == 2
+    times = (lte.promotion_s, lte.inactivity_s, lte.tail_s, lte.drx_cycle_s, lte.paging_cycle_s)
+    assert times == pytest.approx((0.2601, 0.1, 11.576, 0.04, 1.2802))
+
+
+def test_two_modems_by_hand() -> None:
+    """The Pixel 3: 105 mA x 3.7 V while idle, 0.3016 of the handset; bins of 116 to 358 mA. The
+    Galaxy S10e: 171 mA x 3.85 V, 7.7 mA x 3.85 V in standby; the Pixels' bins are 3.026 times
+    their idle current at the most: (395/145 + 358/105 + 295/100 + 471/156) / 4."""
+    pixel, galaxy = (Catalogue().phone(name).lte for name in ("pixel_3", "galaxy_s10e"))
+    assert pixel is not None
+    assert galaxy is not None
+    assert pixel.active_w == pytest.approx(0.3885)
+    assert pixel.idle_w == pytest.approx(0.5943 * 43.2 / 1280.2 * 0.3885 / 1.28804, rel=1e-3)
+    assert pixel.transmitting_w(-10) == pytest.approx(0.116 * 3.7)
+    assert pixel.transmitting_w(23) == pytest.approx(0.358 * 3.7, rel=1e-3)
+    assert pixel.tail_w == pytest.approx(0.3197, rel=1e-3)
+    assert galaxy.active_w == pytest.approx(0.65835, rel=1e-3)
+    assert galaxy.idle_w == pytest.approx(0.029645, rel=1e-3)
+    assert galaxy.transmitting_w(23) == pytest.approx(0.65835 * 3.0257, rel=1e-3)
+
+
+def test_the_peak_of_a_phone_does_not_count_a_modem_that_nothing_uses() -> None:
+    spec = Catalogue().phone("pixel_5")
+    assert spec.lte is not None
+    assert replace(spec, lte=None).peak_board_w == spec.peak_board_w
 
 
 def test_the_server_serves_in_slots_and_has_its_building_around_it() -> None:
@@ -625,6 +680,23 @@ charging:
   end_current_c: 0.05
   source: data sheet
 """
+LTE = """\
+lte:
+  layers: {value: 2, source: assumed}
+  idle_w: {value: 0.02, source: measured}
+  active_w: {value: 0.6, source: measured}
+  receive_mw_per_mbps: {value: 30, source: paper}
+  transmit_w:
+    - {tx_dbm: -40, value: 0.7, source: measured}
+    - {tx_dbm: 15, value: 1.5, source: measured}
+  promotion_ms: {value: 260, source: paper}
+  promotion_w: {value: 0.5, source: paper}
+  inactivity_ms: {value: 100, source: paper}
+  tail_ms: {value: 11000, source: paper}
+  tail_w: {value: 0.4, source: paper}
+  drx_cycle_ms: {value: 40, source: paper}
+  paging_cycle_ms: {value: 1280, source: paper}
+"""
 FULL_PHONE = (
     PHONE.replace(
         "  nominal_voltage_v: {value: 4, source: label}\n",
@@ -645,6 +717,7 @@ thermal:
     - {sensor: skin, trip_c: 40, clear_c: 38, processor: cpu, max_mhz: 1500, source: vendor}
     - {sensor: skin, trip_c: 44, clear_c: 42, processor: cpu, max_mhz: 1000, source: vendor}
 """
+    + LTE
 )
 
 
@@ -653,6 +726,34 @@ def full_folder(folder: Path) -> Path:
     (folder / "my_cell.yaml").write_text(CELL)
     (folder / "my_phone.yaml").write_text(FULL_PHONE)
     return folder
+
+
+def test_a_modem_is_told_in_si_units_and_scaled_like_everything_else(full_folder: Path) -> None:
+    lte = Catalogue([full_folder]).phone("my_phone").lte
+    assert lte is not None
+    assert lte == LtePower(
+        layers=2,
+        idle_w=0.02,
+        active_w=0.6,
+        receive_w_per_bps=30 * 1e-9,
+        transmit_w=((-40, 0.7), (15, 1.5)),
+        promotion_s=0.26,
+        promotion_w=0.5,
+        inactivity_s=0.1,
+        tail_s=11.0,
+        tail_w=0.4,
+        drx_cycle_s=0.04,
+        paging_cycle_s=1.28,
+    )
+    text = FULL_PHONE + "power_scale: {value: 2, source: assumed}\n"
+    (full_folder / "my_phone.yaml").write_text(text)
+    doubled = Catalogue([full_folder]).phone("my_phone").lte
+    assert doubled is not None
+    assert doubled.transmit_w == ((-40, 1.4), (15, 3.0))
+    assert doubled.receive_w_per_bps == pytest.approx(60e-9)
+    watts = [(d.idle_w, d.active_w, d.promotion_w, d.tail_w) for d in (doubled, lte)]
+    assert watts[0] == pytest.approx([2 * value for value in watts[1]])
+    assert doubled.tail_s == lte.tail_s
 
 
 def test_trips_are_told_in_levels_of_the_chip(full_folder: Path) -> None:
@@ -718,6 +819,36 @@ def test_trips_are_told_in_levels_of_the_chip(full_folder: Path) -> None:
             *("cpu, max_mhz: 1500", "cpu, shutdown: true", "trip_c: 40", "thermal.trips[0]"),
             "shutdown stands alone",
             id="a shutdown of one processor",
+        ),
+        pytest.param(
+            *("tx_dbm: 15", "tx_dbm: -40", "  transmit_w:\n    - {tx", "lte.transmit_w"),
+            "-40 dBm follows -40 dBm: rows must increase",
+            id="the same output power twice",
+        ),
+        pytest.param(
+            *("tx_dbm: 15", "tx_dbm: 15000", "tx_dbm: 15000", "lte.transmit_w[1].tx_dbm"),
+            "less than or equal to 40; found 15000",
+            id="a phone that fries",
+        ),
+        pytest.param(
+            *("tail_ms: {value: 11000", "tail_ms: {value: 11", "lte:", "lte"),
+            "tail_ms counts from the last transfer and must not be below inactivity_ms",
+            id="a tail shorter than its beginning",
+        ),
+        pytest.param(
+            *("layers: {value: 2", "layers: {value: 20", "layers:", "lte.layers.value"),
+            "less than or equal to 8; found 20",
+            id="a phone full of antennas",
+        ),
+        pytest.param(
+            *("  drx_cycle_ms: {value: 40, source: paper}\n", "", "lte:", "lte.drx_cycle_ms"),
+            "this key is required and missing",
+            id="a modem without a cycle",
+        ),
+        pytest.param(
+            *("active_w: {value: 0.6, source: measured}", "active_w: {value: 0.6}", "active_w"),
+            *("lte.active_w.source", "this key is required and missing"),
+            id="a modem without a source",
         ),
         pytest.param(
             *("die_j_per_k: {value: 4", "die_j_per_k: {value: -4", "die_j_per_k"),
