@@ -22,6 +22,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, isfinite, log10, nextafter
 
+from edgesim.core.clock import Clock
+from edgesim.network.flows import Air
+from edgesim.network.radio import LinkState, LinkTable, Network, RadioPower, TailPhase
+
 __all__ = [
     "DOWN_OVERHEAD",
     "ENODEB_DBM",
@@ -32,6 +36,7 @@ __all__ = [
     "UP_P0_DBM",
     "LtePower",
     "LteRates",
+    "cell",
 ]
 
 RESOURCE_BLOCKS: Mapping[float, int] = {1.4: 6, 3: 15, 5: 25, 10: 50, 15: 75, 20: 100}
@@ -190,6 +195,23 @@ class LtePower:
                 break
             power_w = row_w
         return power_w
+
+    @property
+    def component(self) -> str:
+        """What the energy ledger calls it."""
+        return "lte"
+
+    @property
+    def tail(self) -> tuple[TailPhase, ...]:
+        """Listening all the time, then discontinuously; there something waits for half a cycle."""
+        listening = TailPhase(self.inactivity_s, self.active_w)
+        dozing = TailPhase(self.tail_s - self.inactivity_s, self.tail_w, 0.5 * self.drx_cycle_s)
+        return tuple(phase for phase in (listening, dozing) if phase.seconds) or (listening,)
+
+    @property
+    def idle_wait_s(self) -> float:
+        """Half a paging cycle: how long something that comes down waits, on average."""
+        return 0.5 * self.paging_cycle_s
 
     @property
     def peak_w(self) -> float:
@@ -363,3 +385,46 @@ def _steps(pairs: Iterable[tuple[float, float]]) -> tuple[list[float], list[floa
         edges.append(edge)
         values.append(value)
     return edges, values
+
+
+def cell(
+    clock: Clock,
+    name: str,
+    bandwidth_mhz: float,
+    layers: int,
+    *,
+    interference_db: float = INTERFERENCE_DB,
+    enodeb_dbm: float = ENODEB_DBM,
+    lost_after_s: float = inf,
+) -> Network:
+    """A cell whose resource blocks are shared evenly by the phones that have something to transfer.
+
+    That is what a proportional fair scheduler does in the long run (Kushner, Whiting, IEEE Trans.
+    Wireless Communications 3(4), 2004). Uplink and downlink are apart (FDD).
+
+    Args:
+        clock: the clock.
+        name: of the network.
+        bandwidth_mhz, layers, interference_db, enodeb_dbm: as for :class:`LteRates`.
+        lost_after_s: as for :class:`Network`.
+    """
+
+    def table(power: RadioPower) -> LinkTable:
+        assert isinstance(power, LtePower)
+        rates = LteRates(
+            bandwidth_mhz,
+            min(power.layers, layers),
+            interference_db=interference_db,
+            enodeb_dbm=enodeb_dbm,
+        )
+
+        def state(rssi_dbm: float, known_bps: tuple[float, float] | None) -> LinkState:
+            up_bps, down_bps = known_bps or (rates.up_bps(rssi_dbm), rates.down_bps(rssi_dbm))
+            active_w = power.active_w
+            send_w = max(rates.transmitting_w(power, rssi_dbm), active_w) if up_bps else active_w
+            receive_w = active_w + power.receive_w_per_bps * down_bps
+            return LinkState(up_bps, down_bps, send_w, receive_w, active_w)
+
+        return LinkTable(rates.edges_dbm(power), state)
+
+    return Network(name, "lte", Air(clock), Air(clock), table, lost_after_s)
