@@ -89,9 +89,7 @@ class Wire:
 
     def offer_bps(self) -> float:
         """What one more flow would get if nothing else held it back."""
-        speeds = [
-            flow._speed_bps for air in self.airs for flow in air.flows if self in flow.wires
-        ]
+        speeds = [flow._speed_bps for air in self.airs for flow in air.flows if self in flow.wires]
         return water_level(speeds, self.capacity_bps, 1)
 
 

@@ -405,7 +405,10 @@ def cell(
     Args:
         clock: the clock.
         name: of the network.
-        bandwidth_mhz, layers, interference_db, enodeb_dbm: as for :class:`LteRates`.
+        bandwidth_mhz: as for :class:`LteRates`.
+        layers: of its antennas; a phone uses the fewer of its own and these.
+        interference_db: as for :class:`LteRates`.
+        enodeb_dbm: as for :class:`LteRates`.
         lost_after_s: as for :class:`Network`.
     """
 

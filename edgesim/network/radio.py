@@ -86,19 +86,19 @@ class RadioPower(Protocol):
     """
 
     @property
-    def component(self) -> str: ...
+    def component(self) -> str: ...  # noqa: D102
     @property
-    def idle_w(self) -> float: ...
+    def idle_w(self) -> float: ...  # noqa: D102
     @property
-    def tail(self) -> tuple[TailPhase, ...]: ...
+    def tail(self) -> tuple[TailPhase, ...]: ...  # noqa: D102
     @property
-    def promotion_s(self) -> float: ...
+    def promotion_s(self) -> float: ...  # noqa: D102
     @property
-    def promotion_w(self) -> float: ...
+    def promotion_w(self) -> float: ...  # noqa: D102
     @property
-    def idle_wait_s(self) -> float: ...
+    def idle_wait_s(self) -> float: ...  # noqa: D102
     @property
-    def peak_w(self) -> float: ...
+    def peak_w(self) -> float: ...  # noqa: D102
 
 
 class LinkState(NamedTuple):

@@ -149,7 +149,8 @@ def access_point(
         streams: spatial streams of its antennas.
         goodput_ratio: see :data:`DEFAULT_GOODPUT_RATIO`.
         kind: ``wifi`` or ``wifi_direct``.
-        lost_after_s, roaming: as for :class:`Network`.
+        lost_after_s: as for :class:`Network`.
+        roaming: likewise.
     """
 
     def table(power: RadioPower) -> LinkTable:

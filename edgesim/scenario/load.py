@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgesim.controllers.registry import CONTROLLERS, SLOTS, unknown_controller
 from edgesim.core.documents import (
@@ -22,6 +22,14 @@ from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue, catalogue_folder
 from edgesim.hardware.phone import NO_APP
 from edgesim.hardware.profiles import PhoneProfile
+from edgesim.network.mobility import PositionTrace, read_positions
+from edgesim.network.traces import (
+    BandwidthTrace,
+    UserSpeed,
+    bandwidth_files,
+    read_bandwidth,
+    read_user_speeds,
+)
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
@@ -29,11 +37,15 @@ from edgesim.nn.zoo import ZOO
 from edgesim.scenario.schema import (
     ArrivalsSpec,
     ArrivalTraceSpec,
+    AttachmentSpec,
+    BandwidthTraceSpec,
+    BandwidthUsersSpec,
     DiurnalSpec,
     GaussMarkovSpec,
     MarkovSpec,
     PeriodicSpec,
     PoissonSpec,
+    RouteSpec,
     Scenario,
     ScheduleSpec,
     TraceSpec,
@@ -72,6 +84,10 @@ class LoadedScenario:
         traces: times and values of each trace file it names.
         models: the models that its jobs run, by name.
         arrivals_s: the moments in each file of arrivals it names.
+        bandwidths: the recorded bandwidths that it names, by the names of their files,
+        bandwidth_files: and these files.
+        speeds: the measured users in each file that it names.
+        courses: the recorded ways in each file that it names.
     """
 
     scenario: Scenario
@@ -80,6 +96,10 @@ class LoadedScenario:
     traces: Traces
     models: Mapping[str, ModelCost]
     arrivals_s: Mapping[str, Sequence[float]]
+    bandwidths: Mapping[tuple[str, ...], Sequence[BandwidthTrace]]
+    bandwidth_files: Sequence[Path]
+    speeds: Mapping[str, Sequence[UserSpeed]]
+    courses: Mapping[str, PositionTrace]
 
 
 Override = tuple[str, Any]
@@ -156,16 +176,104 @@ def load_scenario(
             except ConfigError as error:
                 problems += error.problems
             except (OSError, ValueError, csv.Error) as error:
-                why = error.strerror if isinstance(error, OSError) else error
-                shown = spec.file if spec.file.isprintable() else repr(spec.file)
-                message = f"{shown} cannot be read: {why}"
-                problems.append(document.problem((*place, "file"), message))
+                problems.append(document.problem((*place, "file"), _unreadable(spec.file, error)))
+        air = _Recordings({}, [], {}, {})
+        for place, attachment in _attachments(scenario):
+            problems += _read_bandwidth(document, place, attachment, path.parent, air)
+        for name, group in scenario.phones.items():
+            if isinstance(group.mobility, RouteSpec):
+                problems += _read_course(document, name, group.mobility, path.parent, air)
         if not problems:
             problems += _too_much(document, scenario, traces, arrivals_s)
     if problems or scenario is None:
         raise ConfigError(problems)
     models = _models(scenario, own_models)
-    return LoadedScenario(scenario, path, catalogue, traces, models, arrivals_s)
+    return LoadedScenario(
+        scenario,
+        path,
+        catalogue,
+        traces,
+        models,
+        arrivals_s,
+        air.bandwidths,
+        air.files,
+        air.speeds,
+        air.courses,
+    )
+
+
+class _Recordings(NamedTuple):
+    """What has been read of bandwidths and ways so far."""
+
+    bandwidths: dict[tuple[str, ...], list[BandwidthTrace]]
+    files: list[Path]
+    speeds: dict[str, Sequence[UserSpeed]]
+    courses: dict[str, PositionTrace]
+
+
+def _attachments(scenario: Scenario) -> Iterator[tuple[KeyPath, AttachmentSpec]]:
+    for name, group in scenario.phones.items():
+        for network, attachment in group.networks.items():
+            yield ("phones", name, "networks", network), attachment
+
+
+def _read_bandwidth(
+    document: Document,
+    path: KeyPath,
+    attachment: AttachmentSpec,
+    folder: Path,
+    into: _Recordings,
+) -> list[Problem]:
+    """Read the bandwidths that an attachment names; what is wrong with them."""
+    spec, place = attachment.bandwidth, (*path, "bandwidth")
+    problems: list[Problem] = []
+    if isinstance(spec, BandwidthUsersSpec) and spec.file not in into.speeds:
+        try:
+            into.speeds[spec.file] = read_user_speeds(folder / spec.file)
+            into.files.append(folder / spec.file)
+        except ConfigError as error:
+            problems += error.problems
+        except (OSError, ValueError) as error:
+            problems.append(document.problem((*place, "file"), _unreadable(spec.file, error)))
+    if isinstance(spec, BandwidthTraceSpec) and tuple(spec.files) not in into.bandwidths:
+        try:
+            files = bandwidth_files(spec.files, folder)
+        except ConfigError as error:
+            return [document.problem((*place, "files"), str(one)) for one in error.problems]
+        traces = []
+        for file in files:
+            try:
+                traces.append(read_bandwidth(file))
+            except ConfigError as error:
+                problems += error.problems
+            except (OSError, ValueError) as error:
+                problems.append(document.problem((*place, "files"), _unreadable(str(file), error)))
+        into.bandwidths[tuple(spec.files)] = traces
+        into.files.extend(files)
+    return problems
+
+
+def _read_course(
+    document: Document, group: str, spec: RouteSpec, folder: Path, into: _Recordings
+) -> list[Problem]:
+    """Read the way that phones go; what is wrong with it."""
+    place = ("phones", group, "mobility")
+    try:
+        trace = into.courses[spec.file] = read_positions(folder / spec.file)
+        into.files.append(folder / spec.file)
+    except ConfigError as error:
+        return list(error.problems)
+    except (OSError, ValueError) as error:
+        return [document.problem((*place, "file"), _unreadable(spec.file, error))]
+    if spec.period_s is not None and spec.period_s <= trace.times_s[-1]:
+        message = f"must end after the last time of {spec.file}, {trace.times_s[-1]:g} s"
+        return [document.problem((*place, "period_s"), message)]
+    return []
+
+
+def _unreadable(name: str, error: Exception) -> str:
+    why = error.strerror if isinstance(error, OSError) else error
+    return f"{name if name.isprintable() else repr(name)} cannot be read: {why}"
 
 
 def parse_override(text: str) -> Override:
@@ -263,12 +371,10 @@ def _dangling(
         if group.get("profile") not in profiles:
             look((*path, "profile"), group.get("profile"), catalogue.names("phone"), "profile")
         look((*path, "network"), group.get("network"), networks, "network")
-        attached = group.get("networks")
-        if isinstance(attached, list):
-            for index, network in enumerate(attached):
-                look((*path, "networks", index), network, networks, "network")
-        for network in _mapping(group, "networks"):
-            look((*path, "networks", network), network, networks, "network")
+        for index, name in enumerate(_list(group, "networks")):
+            look((*path, "networks", index), name, networks, "network")
+        for name in _mapping(group, "networks"):
+            look((*path, "networks", name), name, networks, "network")
         problems += _unloadable(document, (*path, "profile"), group, catalogue)
         problems += _unknown_runtime(document, (*path, "runtime"), group, catalogue)
         problems += _unknown_apps(document, (*path, "app"), group.get("app"), catalogue)

@@ -208,8 +208,17 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
         "trace_sha256": {
             name: hashlib.sha256((loaded.path.parent / name).read_bytes()).hexdigest()
             for name in sorted({*loaded.traces, *loaded.arrivals_s})
+        }
+        | {
+            _relative(file, loaded.path.parent): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(set(loaded.bandwidth_files))
         },
     }
+
+
+def _relative(file: Path, folder: Path) -> str:
+    """A file's name as seen from a folder: a manifest holds no path of a machine."""
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
 
 
 def _json(data: Mapping[str, Any]) -> str:

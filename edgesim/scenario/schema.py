@@ -5,20 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from edgesim.core.documents import NAME_PATTERN, Schema
 from edgesim.core.units import ms_to_s
+from edgesim.network.lte import RESOURCE_BLOCKS
 from edgesim.network.traces import UPLINK_RATIO
 from edgesim.workloads.arrivals import integrated_rate
 
 __all__ = [
     "ArrivalsSpec",
     "InferenceJobSpec",
+    "LteSpec",
     "PhoneGroupSpec",
     "Scenario",
     "SiteSpec",
-    "LteSpec",
     "WifiDirectSpec",
     "WifiSpec",
     "batching_by_processor",
@@ -299,11 +300,19 @@ class WifiDirectSpec(_AirSpec):
     goodput_ratio: Annotated[float, Field(ge=1e-3, le=1)] = 0.65
 
 
+def _lte_bandwidth(mhz: float) -> float:
+    if mhz not in RESOURCE_BLOCKS:
+        known = ", ".join(f"{each:g}" for each in RESOURCE_BLOCKS)
+        raise ValueError(f"no LTE cell has {mhz:g} MHz; known: {known}")
+    return mhz
+
+
 class LteSpec(_StationSpec):
     """An LTE cell (FDD: as much bandwidth up as down)."""
 
     kind: Literal["lte"]
-    bandwidth_mhz: Literal[1.4, 3, 5, 10, 15, 20] = 10
+    bandwidth_mhz: Annotated[float, AfterValidator(_lte_bandwidth)] = 10.0
+    """1.4, 3, 5, 10, 15 or 20."""
     layers: Annotated[int, Field(ge=1, le=4)] = 2
     """Spatial layers; a phone uses the fewer of its own and these."""
     interference_db: Annotated[float, Field(ge=0, le=60)] = 3.0
@@ -411,7 +420,14 @@ class AttachmentSpec(Schema):
     """Measured rates in place of those of the signal."""
 
 
-class FixedSpec(Schema):
+class _WhereSpec(Schema):
+    """What all have."""
+
+    step_s: Annotated[float, Field(ge=1e-3, le=1e10)] = 1.0
+    """Their signals are looked at so often while they move."""
+
+
+class FixedSpec(_WhereSpec):
     """Phones that stand still."""
 
     kind: Literal["fixed"]
@@ -419,7 +435,7 @@ class FixedSpec(Schema):
     y_m: Annotated[float, Field(ge=-1e7, le=1e7)]
 
 
-class RandomWaypointSpec(Schema):
+class RandomWaypointSpec(_WhereSpec):
     """Phones that go from one random place to the next, and pause there."""
 
     kind: Literal["random_waypoint"]
@@ -440,7 +456,7 @@ class RandomWaypointSpec(Schema):
         return self
 
 
-class RouteSpec(Schema):
+class RouteSpec(_WhereSpec):
     """A recorded way from a CSV file with the header ``time_s,x_m,y_m``; straight lines between."""
 
     kind: Literal["trace"]
@@ -524,7 +540,7 @@ class PhoneGroupSpec(Schema):
     def attachments(self) -> Attachments:
         """Their networks, however they are given."""
         if self.network is not None:
-            return {self.network: AttachmentSpec(rssi_dbm=self.rssi_dbm)}
+            return {self.network: AttachmentSpec.model_construct(rssi_dbm=self.rssi_dbm)}
         return self.networks
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from edgesim.core.documents import Document, KeyPath
@@ -118,7 +118,10 @@ def _wrong_with_site(name: str, site: SiteSpec, scenario: Scenario) -> Wrong:
         yield (*path, "networks"), "a site that stands 'at' a network is reached from there only"
         return
     if site.networks == []:
-        yield (*path, "networks"), "it cannot be reached from any network; name one, or leave it out"
+        yield (
+            (*path, "networks"),
+            "it cannot be reached from any network; name one, or leave it out",
+        )
     for index, network in enumerate(site.networks or ()):
         if isinstance(scenario.networks[network], WifiDirectSpec):
             message = f"{network!r} is a Wi-Fi Direct group, which leads to its phone only"

@@ -40,6 +40,7 @@ from edgesim.network.radio import Ether, Network, Route
 from edgesim.network.roaming import RoamingRules
 from edgesim.network.traces import bandwidth_banks, speed_banks
 from edgesim.nn.cost import ProcessorSpec
+from edgesim.scenario.air import build_network, rssi_by_distance
 from edgesim.scenario.load import LoadedScenario, device_names, fixed_level, gauss_markov_limits
 from edgesim.scenario.schema import (
     ArrivalsSpec,
@@ -63,7 +64,6 @@ from edgesim.scenario.schema import (
     TraceSpec,
     WifiDirectSpec,
 )
-from edgesim.scenario.air import build_network
 from edgesim.scenario.sites import build_server
 from edgesim.scenario.topology import ways
 from edgesim.workloads.arrivals import (
@@ -110,9 +110,7 @@ class World:
         self.servers = {
             name: self._server(name, spec) for name, spec in sorted(scenario.sites.items())
         }
-        self.fleet = Fleet(
-            self.ether, [self._group(name) for name in scenario.phones], self._watch
-        )
+        self.fleet = Fleet(self.ether, [self._group(name) for name in scenario.phones], self._watch)
         self.controllers: dict[str, dict[str, str]] = {}
         self.jobs = {
             name: self._inference(name, spec) for name, spec in sorted(scenario.jobs.items())
@@ -129,7 +127,10 @@ class World:
         """Networks, each with its ways to all places."""
         scenario, clock = self._scenario, self.clock
         wires = {
-            name: (Wire(name, mbps_to_bps(link.uplink_mbps)), Wire(name, mbps_to_bps(link.downlink_mbps)))
+            name: (
+                Wire(name, mbps_to_bps(link.uplink_mbps)),
+                Wire(name, mbps_to_bps(link.downlink_mbps)),
+            )
             for name, link in sorted(scenario.links.items())
         }
         networks = {}
@@ -181,8 +182,15 @@ class World:
         """One network of each phone of a group."""
         network, count = self.networks[name], spec.count
         what = "rssi" if spec.network is not None else f"rssi {name}"
-        assert attached.rssi_dbm is not None
-        rssi = self._bank(attached.rssi_dbm, what, group, count)
+        rssi: SignalBank
+        if attached.rssi_dbm is not None:
+            rssi = self._bank(attached.rssi_dbm, what, group, count)
+        else:
+            station = self._scenario.networks[name]
+            assert spec.mobility is not None
+            assert not isinstance(station, WifiDirectSpec)
+            courses, phones = self._loaded.courses, _stream_names(group, count)
+            rssi = rssi_by_distance(name, station, spec.mobility, courses, self._streams, phones)
         bandwidth = self._bandwidth(group, count, attached.bandwidth)
         host: Callable[[], Phone] | None = None
         if network.kind == "wifi_direct":

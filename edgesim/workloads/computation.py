@@ -27,7 +27,16 @@ class Computation:
         is_cold: whether it has waited for its model to be loaded.
     """
 
-    __slots__ = ("_done", "_execution", "_is_over", "_no_memory", "_phone", "_plan", "_user", "is_cold")
+    __slots__ = (
+        "_done",
+        "_execution",
+        "_is_over",
+        "_no_memory",
+        "_phone",
+        "_plan",
+        "_user",
+        "is_cold",
+    )
 
     def __init__(
         self,

@@ -47,9 +47,7 @@ class OtherSide(Protocol):
     def at_partner(self) -> TransferUser | None:
         """Who answers for the transfers at the other end of a Wi-Fi Direct link."""
 
-    def run(
-        self, plan: Plan, done: Callable[[], None], failed: Callable[[str], None]
-    ) -> None:
+    def run(self, plan: Plan, done: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Carry it out, then call ``done()``, or ``failed(reason)``."""
 
     def withdraw(self) -> None:
@@ -154,9 +152,7 @@ class Visit:
         if self.is_open and self.host.wifi.tail_user is not self:
             self.tail_ended()
 
-    def run(
-        self, plan: Plan, done: Callable[[], None], failed: Callable[[str], None]
-    ) -> None:
+    def run(self, plan: Plan, done: Callable[[], None], failed: Callable[[str], None]) -> None:
         """Run it on the host."""
         self._computation = Computation(
             self.host, self, plan, done, lambda: failed("host_out_of_memory")
@@ -288,7 +284,9 @@ class Errand:
                 self._owner, self._output_bytes, self._plan.place, self._other_side.at_partner
             )
 
-    def _wait(self, then: Callable[[str], None] | Callable[[None], None], what: str | None = None) -> None:
+    def _wait(
+        self, then: Callable[[str], None] | Callable[[None], None], what: str | None = None
+    ) -> None:
         """Half a round trip, then on."""
         clock, route = self._phone.clock, self._link.network.routes[self._plan.place]
         clock.call_at(clock._now + route.half_rtt_s, Order.COMPLETION, then, what)

@@ -29,7 +29,6 @@ from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.random import normals
 from edgesim.core.recorder import Table
 from edgesim.hardware.fleet import Fleet, PhoneGroup
-from edgesim.hardware.memory import Memory
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.server import Server
 from edgesim.network.radio import Link
@@ -591,8 +590,7 @@ class Request:
 
 
 def _within_reach(phone: Phone) -> tuple[str, float, float, tuple[str, ...]]:
-    """The network that serves a phone, its signal, that of the strongest phone nearby, and the places
-    that can be reached now."""
+    """The network that serves a phone, its signal, that of the strongest phone nearby, and places."""
     network, rssi_dbm, nearby_dbm = "", nan, nan
     places: tuple[str, ...] = ()
     if phone.connection is not None:

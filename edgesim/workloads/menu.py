@@ -154,9 +154,7 @@ class Menu:
                     )
         return options
 
-    def _at_server(
-        self, place: str, server: Server, own: Kind, model: ModelCost
-    ) -> list[Option]:
+    def _at_server(self, place: str, server: Server, own: Kind, model: ModelCost) -> list[Option]:
         options = []
         for name, running in sorted(server.processors.items()):
             spec = running.spec

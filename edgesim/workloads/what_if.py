@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
+from edgesim.core.units import BITS_PER_BYTE
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Arithmetic, Processor, Task
-from edgesim.core.units import BITS_PER_BYTE
 from edgesim.network.radio import Link, drawing_w, tail_j
 from edgesim.network.roaming import CoursePiece
 from edgesim.workloads.menu import Plan
@@ -79,7 +79,8 @@ def forecast_remote(
         phone: the phone.
         link: the way there.
         plan: what is done there.
-        input_bytes, output_bytes: payload there and back.
+        input_bytes: payload there,
+        output_bytes: and back.
         now_s: the present.
         start_s: when it begins, now or later.
     """
