@@ -28,7 +28,11 @@ def audit(result: Result) -> Iterator[str]:
     phones = devices[devices.kind == "phone"].index
     on_phones = energy[energy.device.isin(phones) & (energy.job != NOBODY)]
     jobs = on_phones.groupby(["device", "job"]).energy_j.sum()
-    requests = result.requests.groupby(["device", "job"]).energy_j.sum()
+    own = result.requests.groupby(["device", "job"]).energy_j.sum()
+    hosted = result.requests[result.requests.host_energy_j.notna()]
+    host = hosted.target.astype(str).str.split("/").str[0].rename("device")
+    guests = hosted.groupby([host, "job"]).host_energy_j.sum()
+    requests = own.add(guests, fill_value=0.0)
     _agree("energy of jobs and of their requests", jobs, requests)
     yield f"the requests' joules add up to their jobs' on {len(phones)} phones"
 

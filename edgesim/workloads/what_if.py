@@ -167,6 +167,8 @@ class _Leg:
             if piece.start_s - start_s > LOOK_AHEAD_S:
                 return inf
             self.link = piece.link
+            if self._place not in piece.link.network.routes:
+                return inf
             state, seconds = piece.state, piece.end_s - piece.start_s
             rate_bps = state.up_bps if self._is_up else state.down_bps
             airtime = 0.0 if piece.is_gap else self._airtime(rate_bps)
