@@ -36,6 +36,7 @@ __all__ = [
     "Signal",
     "SignalBank",
     "TraceBank",
+    "step_number",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -386,7 +387,7 @@ def _stationary(matrix: FloatArray) -> FloatArray:
 # --- Gauss-Markov --------------------------------------------------------------------------------
 
 
-def _step_number(time_s: float, step_s: float) -> int:
+def step_number(time_s: float, step_s: float) -> int:
     """The k with k * step_s <= time_s < (k + 1) * step_s, in floating point as written."""
     k = int(time_s / step_s)
     if (k + 1) * step_s <= time_s:
@@ -409,7 +410,7 @@ class _GaussMarkov(Signal):
 
     def segment(self, time_s: float) -> tuple[float, float, float]:
         step_s = self._step_s
-        k = _step_number(time_s, step_s)
+        k = step_number(time_s, step_s)
         index = k - self._first
         if index < 0:
             raise ValueError(
@@ -495,7 +496,7 @@ class GaussMarkovBank(SignalBank):
 
     def values(self, time_s: float) -> FloatArray:
         """The values of all rows at one moment."""
-        k = _step_number(time_s, self.step_s)
+        k = step_number(time_s, self.step_s)
         if k < self._done - 1:
             self._restart()
         while self._done <= k:

@@ -142,7 +142,7 @@ def read_bandwidth(path: Path) -> BandwidthTrace:
     Raises:
         ConfigError: if it cannot be read or used, with every problem in it and its line.
     """
-    text, file = _read_text(path), str(path)
+    text, file = read_text(path), str(path)
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if not first:
         raise ConfigError([Problem(file, None, "", "is empty")])
@@ -153,7 +153,12 @@ def read_bandwidth(path: Path) -> BandwidthTrace:
     return _read_cooked(text, file)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: if it cannot be read, is too large or not UTF-8.
+    """
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             message = f"larger than {_LARGEST_BYTES} bytes"
@@ -514,7 +519,7 @@ def read_user_speeds(path: Path) -> tuple[UserSpeed, ...]:
     Raises:
         ConfigError: if it cannot be read or used, with every problem in it.
     """
-    text, trace = _read_text(path), _Builder(str(path))
+    text, trace = read_text(path), _Builder(str(path))
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -604,7 +609,9 @@ def read_rtt_matrix(path: Path, *, is_one_way: bool) -> FloatArray:
 
     Args:
         path: the file.
-        is_one_way: whether it holds one-way latencies: half of the round-trip times.
+        is_one_way: whether it holds one-way latencies: half of the round-trip times. EPFL's table
+            of 227 cities does, to judge by its digits: its entries are halves of whole microseconds,
+            and where none was measured, half of -1.
 
     Returns:
         Round-trip times in seconds, shape ``(places, places)``; NaN where none was measured, which
@@ -617,7 +624,7 @@ def read_rtt_matrix(path: Path, *, is_one_way: bool) -> FloatArray:
     rows: list[list[float]] = []
     lines: list[int] = []
     size = 0
-    for line, text in enumerate(_read_text(path).splitlines(), start=1):
+    for line, text in enumerate(read_text(path).splitlines(), start=1):
         if text.strip():
             size += 1
             try:
