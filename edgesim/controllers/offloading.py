@@ -1,7 +1,8 @@
 """Where to run an inference: the baselines of AutoScale's comparison, and its bound.
 
 Source: Kim and Wu, "AutoScale: energy efficiency optimization for stochastic edge inference using
-reinforcement learning", MICRO 2020, section 5 (baselines Edge (CPU FP32), Edge (Best), Cloud, Opt).
+reinforcement learning", MICRO 2020, section 5 (baselines Edge (CPU FP32), Edge (Best), Cloud,
+Connected Edge, Opt).
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from edgesim.controllers.slots import (
     Target,
 )
 
-__all__ = ["Cloud", "EdgeBest", "EdgeCpu", "FixedRule", "Oracle", "ProfileRule", "Random"]
+__all__ = [
+    "Cloud",
+    "ConnectedEdge",
+    "EdgeBest",
+    "EdgeCpu",
+    "FixedRule",
+    "Oracle",
+    "ProfileRule",
+    "Random",
+]
 
 
 class FixedRule:
@@ -106,20 +116,33 @@ class EdgeBest(ProfileRule):
 
 
 class Cloud(EdgeBest):
-    """Another place, on its fastest processor: AutoScale's baseline Cloud.
+    """A site, on its fastest processor: AutoScale's baseline Cloud.
 
     Without a connection (no network, no site, or a signal below the lowest rate) there is no such
     option; then the phone does what :class:`EdgeBest` does. The summary's ``offloaded_ratio`` says
     how often that was not so.
     """
 
+    _is_nearby = False
+
     def _choose(
         self, options: tuple[Option, ...], deadline_s: float, accuracy_min: float
     ) -> Target:
-        remote = [o for o in options if o.target.place != DEVICE]
-        if not remote:
+        elsewhere = [
+            o for o in options if o.target.place != DEVICE and o.is_nearby == self._is_nearby
+        ]
+        if not elsewhere:
             return super()._choose(options, deadline_s, accuracy_min)
-        return min(_accurate(remote, accuracy_min), key=lambda o: o.compute_s).target
+        return min(_accurate(elsewhere, accuracy_min), key=lambda o: o.compute_s).target
+
+
+class ConnectedEdge(Cloud):
+    """Another phone nearby, on its fastest processor: AutoScale's baseline Connected Edge.
+
+    While there is none in reach, the phone does what :class:`EdgeBest` does.
+    """
+
+    _is_nearby = True
 
 
 class Random(FixedRule):

@@ -36,7 +36,12 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
         "cloud": _entry(
             "offloading",
             "offloading:Cloud",
-            "the fastest processor elsewhere; without a connection as edge_best",
+            "a site's fastest processor; without a connection as edge_best",
+        ),
+        "connected_edge": _entry(
+            "offloading",
+            "offloading:ConnectedEdge",
+            "the fastest processor of a phone nearby (Wi-Fi Direct); without one as edge_best",
         ),
         "random": _entry("offloading", "offloading:Random", "any possible target"),
         "oracle": _entry(

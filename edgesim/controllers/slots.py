@@ -75,6 +75,7 @@ class Option(NamedTuple):
             for another place, the phone's being awake alone. Radio energy depends on the signal
             and is not in it.
         frequency_hz: the clock at that level.
+        is_nearby: whether the place is another phone (Wi-Fi Direct).
     """
 
     target: Target
@@ -83,6 +84,7 @@ class Option(NamedTuple):
     compute_s: float
     compute_energy_j: float
     frequency_hz: float
+    is_nearby: bool = False
 
 
 class Forecast(NamedTuple):

@@ -150,7 +150,15 @@ class Menu:
                     )
                     energy_j = own.spec.awake_w * work_s + (compute_j if place == DEVICE else 0.0)
                     options.append(
-                        Option(target, processor.kind, accuracy, work_s, energy_j, clock_hz)
+                        Option(
+                            target,
+                            processor.kind,
+                            accuracy,
+                            work_s,
+                            energy_j,
+                            clock_hz,
+                            is_nearby=place != DEVICE,
+                        )
                     )
         return options
 
