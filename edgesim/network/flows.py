@@ -8,43 +8,63 @@ That is max-min fairness (Bertsekas, Gallager, "Data Networks", 2nd ed., 1992, s
 hop's own measure: "bottleneck max fairness" (Bonald, Roberts, "Multi-resource fairness", ACM
 SIGMETRICS 2015). With equal rates it is plain max-min.
 
+Flows that are bound to have the same share share a *lane*, which counts in virtual time: what each of
+its flows has had of the air (:mod:`edgesim.core.capacity`). So a change costs as much as there are
+lanes, not flows. In the air alone all flows are one lane; over wires, those with one way and one rate.
+
 As long as no wire is full, airs know nothing of each other and a change concerns one air alone. When
-a wire is full, the airs that share it are worked out together (:func:`share_out`). Work done is kept
-whenever a speed changes; each air has one wake-up pending, for the first of its flows to end.
+a wire is full, the airs that share it are worked out together (:func:`share_out`). Each air has one
+wake-up pending, for the first of its flows to end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from math import inf
+from typing import Protocol
 
 from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.errors import SimulationError
 
-__all__ = ["Air", "Flow", "Wire", "share_out", "water_level"]
+__all__ = ["Air", "Flow", "Lane", "Watcher", "Wire", "share_out", "water_level"]
 
 _TOLERANCE = 1e-12
 _MOST_SWEEPS = 500
 
 
+class Watcher(Protocol):
+    """Whoever must know how much of the air some flows have: a radio."""
+
+    def entered(self, lane: Lane) -> None:
+        """One of its flows has entered a lane."""
+
+    def left(self, lane: Lane) -> None:
+        """One of its flows has left a lane."""
+
+    def shares_changed(self) -> None:
+        """Lanes that its flows are in have another share."""
+
+
 class Flow:
     """A transfer in progress. Derive from it what it is for.
 
+    Args:
+        wires: what it goes over behind the air.
+        rate_bps: bits per second with the air to itself; 0: it waits, and its share goes to others.
+        bits: how much it is.
+
     Attributes:
         air: whose air it goes through; set when it is added.
-        wires: what it goes over besides.
-        rate_bps: bits per second with the air to itself; 0: it waits, and its share goes to others.
-        left_bits: what was left when its account was last brought up to date.
-        airtime: the share of the air that it has at present, in [0, 1].
+        lane: the lane that it is in; ``None`` while it waits.
+        left_bits: what was left when it last entered or left a lane.
         is_cancelled: whether it has been taken out.
     """
 
     air: Air
-    airtime: float = 0.0
+    lane: Lane | None = None
     is_cancelled: bool = False
-    _speed_bps: float = 0.0
-    _since_s: float = 0.0
-    _end_s: float = inf
+    _end_v: float = inf
 
     def __init__(self, wires: tuple[Wire, ...], rate_bps: float, bits: float) -> None:
         self.wires = wires
@@ -52,12 +72,13 @@ class Flow:
         self.left_bits = bits
 
     @property
-    def speed_bps(self) -> float:
-        """Bits per second at present."""
-        return self._speed_bps
+    def airtime(self) -> float:
+        """The share of the air that it has at present, in [0, 1]."""
+        return 0.0 if self.lane is None else self.lane.share
 
-    def shared(self) -> None:
-        """Its share of the air has changed."""
+    def watchers(self) -> Sequence[Watcher]:
+        """Who must know of its share."""
+        return ()
 
     def finished(self) -> None:
         """The last bit has been sent; it is out of the air already."""
@@ -69,6 +90,10 @@ class Wire:
     Args:
         name: of the link, for messages.
         capacity_bps: what it carries.
+
+    Attributes:
+        airs: those with flows over it.
+        is_full: whether it held somebody back when last worked out.
     """
 
     __slots__ = ("_loads_bps", "airs", "capacity_bps", "is_full", "name")
@@ -78,8 +103,8 @@ class Wire:
             raise SimulationError(f"a wire of {capacity_bps!r} bit/s")
         self.name = name
         self.capacity_bps = capacity_bps
-        self.is_full = False  # whether it held somebody back when last worked out
-        self.airs: dict[Air, None] = {}  # with flows over it
+        self.is_full = False
+        self.airs: dict[Air, None] = {}
         self._loads_bps: dict[Air, float] = {}
 
     @property
@@ -89,8 +114,51 @@ class Wire:
 
     def offer_bps(self) -> float:
         """What one more flow would get if nothing else held it back."""
-        speeds = [flow._speed_bps for air in self.airs for flow in air.flows if self in flow.wires]
+        speeds = [
+            (lane.share * lane.rate_bps, lane.flows)
+            for air in self.airs
+            for lane in air.lanes()
+            if self in lane.wires
+        ]
         return water_level(speeds, self.capacity_bps, 1)
+
+
+class Lane:
+    """Flows of one air that have the same share of it.
+
+    Attributes:
+        wires: what they go over.
+        rate_bps: of each with the air to itself; without wires it does not matter, and is 0.
+        share: of the air that each has at present.
+        flows: how many there are.
+    """
+
+    __slots__ = ("_heap", "_since_s", "_v", "flows", "rate_bps", "share", "wires")
+
+    def __init__(self, wires: tuple[Wire, ...], rate_bps: float) -> None:
+        self.wires = wires
+        self.rate_bps = rate_bps
+        self.share = 0.0
+        self.flows = 0
+        self._heap: list[tuple[float, int, Flow]] = []  # entries of flows that have left go stale
+        self._v = 0.0  # seconds of airtime that each has had
+        self._since_s = 0.0
+
+    def _advance(self, now_s: float) -> None:
+        if now_s != self._since_s:
+            self._v += (now_s - self._since_s) * self.share
+            self._since_s = now_s
+
+    def _first_end_s(self) -> float:
+        """When the first of its flows ends; the account is up to date."""
+        heap = self._heap
+        while heap:
+            end_v, _, flow = heap[0]
+            if flow._end_v == end_v and flow.lane is self:
+                ahead_v = end_v - self._v
+                return self._since_s + ahead_v / self.share if ahead_v > 0.0 else self._since_s
+            heappop(heap)
+        return inf
 
 
 class Air:
@@ -100,23 +168,40 @@ class Air:
         clock: the clock.
     """
 
-    __slots__ = ("_clock", "_timer", "_wires", "flows")
+    __slots__ = (
+        "_clock",
+        "_lanes",
+        "_plain",
+        "_sequence",
+        "_timer",
+        "_watchers",
+        "_wires",
+        "flows",
+    )
 
     def __init__(self, clock: Clock) -> None:
-        self.flows: dict[Flow, None] = {}  # those with a rate, in the order in which they came
+        self.flows = 0  # that are in some lane
         self._clock = clock
-        self._wires: dict[Wire, None] = {}  # that its flows go over
+        self._plain = Lane((), 0.0)
+        self._lanes: dict[tuple[tuple[Wire, ...], float], Lane] = {}  # of flows over wires
+        self._watchers: dict[Watcher, int] = {}  # and how many flows each watches
+        self._wires: dict[Wire, None] = {}  # that flows go over
+        self._sequence = 0
         self._timer = Timer(clock, Order.COMPLETION, self._wake)
+
+    def lanes(self) -> list[Lane]:
+        """The lanes that have flows."""
+        plain = [self._plain] if self._plain.flows else []
+        return [*plain, *self._lanes.values()]
 
     # -- changes ----------------------------------------------------------------------------------
 
     def add(self, flow: Flow) -> None:
         """Let a flow begin; its ``finished()`` is called when it has ended."""
         flow.air = self
-        flow._since_s = self._clock._now
         if flow.rate_bps:
-            self.flows[flow] = None
-            self._changed(flow)
+            self._enter(flow)
+            self._divide(flow.wires)
         elif not flow.left_bits:
             flow.rate_bps = 1.0  # nothing to send: it ends at once, whatever the signal
             self.add(flow)
@@ -124,148 +209,188 @@ class Air:
     def cancel(self, flow: Flow) -> None:
         """Take a flow out; ``left_bits`` is then what has not been sent."""
         flow.is_cancelled = True
-        if flow in self.flows:
-            self._settle(flow)
-            del self.flows[flow]
-            self._rest(flow)
-            self._changed(flow)
+        if flow.lane is not None:
+            self._leave(flow)
+            self._divide(flow.wires)
 
     def set_rate(self, flow: Flow, rate_bps: float) -> None:
         """Let a flow have another rate from now on; what it has sent is kept."""
         if rate_bps == flow.rate_bps:
             return
-        if flow in self.flows:
-            self._settle(flow)
-            flow.rate_bps = rate_bps
-            if not rate_bps:
-                del self.flows[flow]
-                self._rest(flow)
-            flow._end_s = inf
-            self._changed(flow)
-        else:
+        if flow.lane is None:
             flow.rate_bps = rate_bps
             self.add(flow)
+            return
+        self._leave(flow)
+        flow.rate_bps = rate_bps
+        if rate_bps:
+            self._enter(flow)
+        self._divide(flow.wires)
 
     def offer(self) -> float:
         """The share of the air that one more flow would get at present."""
-        held_back = [
-            flow.airtime for flow in self.flows if any(wire.is_full for wire in flow.wires)
-        ]
-        free = len(self.flows) - len(held_back)
-        return water_level(held_back, 1.0, free + 1)
+        held_back, free = [], 1
+        for lane in self.lanes():
+            if any(wire.is_full for wire in lane.wires):
+                held_back.append((lane.share, lane.flows))
+            else:
+                free += lane.flows
+        return water_level(held_back, 1.0, free)
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _settle(self, flow: Flow) -> None:
-        now_s = self._clock._now
-        if now_s != flow._since_s:
-            flow.left_bits = max(flow.left_bits - flow._speed_bps * (now_s - flow._since_s), 0.0)
-            flow._since_s = now_s
+    def _enter(self, flow: Flow) -> None:
+        """Put a flow into its lane."""
+        lane = self._plain
+        if flow.wires:
+            key = (flow.wires, flow.rate_bps)
+            found = self._lanes.get(key)
+            if found is None:
+                found = self._lanes[key] = Lane(*key)
+            lane = found
+        if lane.flows:
+            lane._advance(self._clock._now)
+        else:  # nobody's end depends on V, so keep it small and exact
+            lane._v = lane.share = 0.0
+            lane._since_s = self._clock._now
+            lane._heap.clear()
+        lane.flows += 1
+        self.flows += 1
+        self._sequence += 1
+        flow.lane = lane
+        flow._end_v = end_v = lane._v + flow.left_bits / flow.rate_bps
+        heappush(lane._heap, (end_v, self._sequence, flow))
+        for watcher in flow.watchers():
+            self._watchers[watcher] = self._watchers.get(watcher, 0) + 1
+            watcher.entered(lane)
 
-    def _rest(self, flow: Flow) -> None:
-        flow._speed_bps = flow.airtime = 0.0
-        flow._end_s = inf
+    def _leave(self, flow: Flow) -> None:
+        """Take a flow out of its lane."""
+        lane = flow.lane
+        assert lane is not None
+        lane._advance(self._clock._now)
+        flow.left_bits = max(flow._end_v - lane._v, 0.0) * flow.rate_bps
+        self._forget(flow, lane)
 
-    def _changed(self, flow: Flow) -> None:
-        """A flow has come, gone or changed its rate: divide the air anew."""
-        if flow.wires or self._wires:
-            _share_over_wires(self, flow)
-            return
-        flows = self.flows
-        if flows:
-            share = 1.0 / len(flows)
-            for other in flows:
-                self._give(other, share)
-        self._aim()
+    def _forget(self, flow: Flow, lane: Lane) -> None:
+        flow.lane = None
+        flow._end_v = inf
+        lane.flows -= 1
+        self.flows -= 1
+        if not lane.flows and lane is not self._plain:
+            del self._lanes[lane.wires, lane.rate_bps]
+        for watcher in flow.watchers():
+            watcher.left(lane)
+            left = self._watchers[watcher] - 1
+            if left:
+                self._watchers[watcher] = left
+            else:
+                del self._watchers[watcher]
 
-    def _give(self, flow: Flow, airtime: float) -> None:
-        """Let a flow have this share of the air from now on."""
-        speed_bps = flow.rate_bps * airtime
-        if speed_bps != flow._speed_bps or flow._end_s == inf:
-            self._settle(flow)
-            flow._speed_bps = speed_bps
-            flow._end_s = flow._since_s + flow.left_bits / speed_bps
-        if airtime != flow.airtime:
-            flow.airtime = airtime
-            flow.shared()
+    def _divide(self, wires: tuple[Wire, ...]) -> None:
+        """A flow over these wires has come, gone or changed its rate: divide the air anew."""
+        if wires or self._wires:
+            _share_over_wires(self, wires)
+        else:
+            plain = self._plain
+            share = 1.0 / plain.flows if plain.flows else 0.0
+            if share != plain.share:
+                plain._advance(self._clock._now)
+                plain.share = share
+                for watcher in self._watchers:
+                    watcher.shares_changed()
+            self._timer.set(plain._first_end_s())
 
     def _aim(self) -> None:
         """Wake up when the first flow ends."""
-        first_s = inf
-        for flow in self.flows:
-            if flow._end_s < first_s:
-                first_s = flow._end_s
-        self._timer.set(first_s)
+        self._timer.set(min([lane._first_end_s() for lane in self.lanes()], default=inf))
 
     def _wake(self) -> None:
         now_s = self._clock._now
-        ended = [flow for flow in self.flows if flow._end_s <= now_s]
-        for flow in ended:
-            flow.left_bits = 0.0
-            del self.flows[flow]
-            self._rest(flow)
-        for flow in ended:
-            self._changed(flow)
-        for flow in ended:
+        ended: list[tuple[int, Flow]] = []
+        wires: dict[Wire, None] = {}
+        for lane in self.lanes():
+            is_due = lane._first_end_s() <= now_s  # before the account is moved on
+            lane._advance(now_s)
+            heap = lane._heap
+            while heap and (is_due or heap[0][0] <= lane._v):
+                end_v, sequence, flow = heappop(heap)
+                if flow._end_v == end_v and flow.lane is lane:
+                    is_due = False
+                    if end_v > lane._v:
+                        lane._v = end_v  # whatever rounding says
+                    flow.left_bits = 0.0
+                    self._forget(flow, lane)
+                    ended.append((sequence, flow))
+                    wires.update(dict.fromkeys(flow.wires))
+        ended.sort()
+        self._divide(tuple(wires))
+        for _, flow in ended:
             if not flow.is_cancelled:  # by the end of another one
                 flow.finished()
 
 
-def water_level(caps: Iterable[float], capacity: float, others: int = 0) -> float:
+def water_level(caps: Iterable[tuple[float, int]], capacity: float, others: int = 0) -> float:
     """The level to which all must be filled so that ``capacity`` is used up.
 
     Args:
-        caps: the most that each can take.
+        caps: the most that each can take, and how many of them there are.
         capacity: what there is.
         others: how many more there are that can take any amount.
 
     Returns:
         The level; infinity if the caps are reached before the capacity is.
     """
-    left, order = capacity, sorted(caps)
-    for index, cap in enumerate(order):
-        level = left / (len(order) - index + others)
-        if cap >= level:
-            return level
-        left -= cap
+    order = sorted(caps)
+    left, hungry = capacity, sum(count for _, count in order) + others
+    for cap, count in order:
+        if cap * hungry >= left:
+            return left / hungry
+        left -= cap * count
+        hungry -= count
     return left / others if others else inf
 
 
 def share_out(
-    flows: Sequence[tuple[int, tuple[int, ...], float]],
+    flows: Sequence[tuple[int, tuple[int, ...], float, int]],
     airs: int,
     wires: Sequence[float],
 ) -> list[float]:
     """Bottleneck max fairness among flows over airs and wires.
 
     Args:
-        flows: of each the number of its air, the numbers of its wires, and its rate in bits per
-            second with the air to itself.
+        flows: of each kind the number of its air, the numbers of its wires, its rate in bits per
+            second with the air to itself, and how many there are.
         airs: how many airs there are.
         wires: capacity of each wire, bits per second.
 
     Returns:
-        The share of its air that each flow has.
+        The share of its air that each flow of each kind has.
     """
     hops = airs + len(wires)
     capacities = [1.0] * airs + list(wires)
     # What a flow takes of each of its hops per share of the air.
     takes: list[list[tuple[int, float]]] = [
-        [(air, 1.0)] + [(airs + wire, rate_bps) for wire in path] for air, path, rate_bps in flows
+        [(air, 1.0)] + [(airs + wire, rate_bps) for wire in path]
+        for air, path, rate_bps, _ in flows
     ]
     users: list[list[tuple[int, float]]] = [[] for _ in range(hops)]
     for number, taken in enumerate(takes):
         for hop, amount in taken:
             users[hop].append((number, amount))
+    counts = [count for *_, count in flows]
     levels = [inf] * hops
     before: list[int] = []
     for _ in range(_MOST_SWEEPS):
         last = list(levels)
         for hop in range(hops):
             caps = [
-                amount * min(levels[h] / a for h, a in takes[number] if h != hop)
-                if len(takes[number]) > 1
-                else inf
+                (
+                    min(
+                        [amount * levels[h] / a for h, a in takes[number] if h != hop], default=inf
+                    ),
+                    counts[number],
+                )
                 for number, amount in users[hop]
             ]
             levels[hop] = water_level(caps, capacities[hop])
@@ -274,13 +399,13 @@ def share_out(
         # Each flow's bottleneck. Once these stay the same, the levels follow from linear equations.
         bottlenecks = [min(taken, key=lambda one: levels[one[0]] / one[1])[0] for taken in takes]
         if bottlenecks == before:
-            exact = _levels_of(bottlenecks, takes, users, capacities)
+            exact = _levels_of(bottlenecks, takes, users, counts, capacities)
             if exact is not None:
                 levels = exact
         before = bottlenecks
     shares = [min(levels[hop] / amount for hop, amount in taken) for taken in takes]
     for hop in range(hops):  # never more than there is, whatever rounding says
-        used = sum(shares[number] * amount for number, amount in users[hop])
+        used = sum(shares[number] * amount * counts[number] for number, amount in users[hop])
         if used > capacities[hop] * (1.0 + _TOLERANCE):
             for number, _ in users[hop]:
                 shares[number] *= capacities[hop] / used
@@ -297,6 +422,7 @@ def _levels_of(
     bottlenecks: Sequence[int],
     takes: Sequence[Sequence[tuple[int, float]]],
     users: Sequence[Sequence[tuple[int, float]]],
+    counts: Sequence[int],
     capacities: Sequence[float],
 ) -> list[float] | None:
     """The levels at which every bottleneck is used up, by Gaussian elimination; others infinite."""
@@ -307,7 +433,7 @@ def _levels_of(
         row = [0.0] * len(active) + [capacities[hop]]
         for number, amount in users[hop]:
             limit = bottlenecks[number]
-            row[place[limit]] += amount / dict(takes[number])[limit]
+            row[place[limit]] += counts[number] * amount / dict(takes[number])[limit]
         rows.append(row)
     n = len(rows)
     for column in range(n):
@@ -331,9 +457,9 @@ def _levels_of(
     return levels
 
 
-def _share_over_wires(air: Air, changed: Flow) -> None:
+def _share_over_wires(air: Air, changed: Iterable[Wire]) -> None:
     """Divide an air anew whose flows go over wires, and whatever depends on it."""
-    for wire in changed.wires:
+    for wire in changed:
         wire.airs[air] = None
         air._wires[wire] = None
     # Airs that full wires join are worked out together; at first, only this one.
@@ -348,14 +474,22 @@ def _share_over_wires(air: Air, changed: Flow) -> None:
         if overfull is None:
             break
         _join(overfull, airs, joined)
+    now_s = air._clock._now
     for one in airs:
-        _tell(one, shares)
+        has_changed = one is air
+        for lane in one.lanes():
+            share = shares[lane]
+            if share != lane.share:
+                lane._advance(now_s)
+                lane.share = share
+                has_changed = True
+        if has_changed:
+            _tell(one)
+            one._aim()
+            for watcher in one._watchers:
+                watcher.shares_changed()
     for wire in joined:
         wire.is_full = wire.load_bps >= wire.capacity_bps * (1.0 - 1e-9)
-    for one in airs:
-        for flow in list(one.flows):
-            one._give(flow, shares[flow])
-        one._aim()
 
 
 def _join(wire: Wire, airs: dict[Air, None], joined: dict[Wire, None]) -> None:
@@ -371,45 +505,55 @@ def _join(wire: Wire, airs: dict[Air, None], joined: dict[Wire, None]) -> None:
             waiting += [other for other in air._wires if other.is_full]
 
 
-def _shares(airs: Sequence[Air], joined: dict[Wire, None]) -> dict[Flow, float]:
+def _shares(airs: Sequence[Air], joined: dict[Wire, None]) -> dict[Lane, float]:
     if not joined:
-        return {flow: 1.0 / len(air.flows) for air in airs for flow in air.flows}
+        return {lane: 1.0 / air.flows for air in airs for lane in air.lanes()}
     number = {wire: index for index, wire in enumerate(joined)}
-    flows = [flow for air in airs for flow in air.flows]
-    places = [index for index, air in enumerate(airs) for _ in air.flows]
+    lanes = [(place, lane) for place, air in enumerate(airs) for lane in air.lanes()]
     rows = [
-        (place, tuple(number[wire] for wire in flow.wires if wire in number), flow.rate_bps)
-        for place, flow in zip(places, flows, strict=True)
+        (
+            place,
+            tuple(number[wire] for wire in lane.wires if wire in number),
+            lane.rate_bps,
+            lane.flows,
+        )
+        for place, lane in lanes
     ]
     shares = share_out(rows, len(airs), [wire.capacity_bps for wire in joined])
-    return dict(zip(flows, shares, strict=True))
+    return {lane: share for (_, lane), share in zip(lanes, shares, strict=True)}
 
 
 def _overfull(
-    airs: dict[Air, None], joined: dict[Wire, None], shares: dict[Flow, float]
+    airs: dict[Air, None], joined: dict[Wire, None], shares: dict[Lane, float]
 ) -> Wire | None:
     """A wire that has not been joined but would have to carry more than it can."""
     for air in airs:
         for wire in air._wires:
             if wire not in joined:
-                load_bps = sum(
-                    _load_bps(one, wire, shares) if one in airs else wire._loads_bps.get(one, 0.0)
-                    for one in wire.airs
-                )
+                load_bps = 0.0
+                for one in wire.airs:
+                    if one in airs:
+                        load_bps += sum(
+                            lane.rate_bps * shares[lane] * lane.flows
+                            for lane in one.lanes()
+                            if wire in lane.wires
+                        )
+                    else:
+                        load_bps += wire._loads_bps.get(one, 0.0)
                 if load_bps > wire.capacity_bps * (1.0 + _TOLERANCE):
                     return wire
     return None
 
 
-def _load_bps(air: Air, wire: Wire, shares: dict[Flow, float]) -> float:
-    return sum(flow.rate_bps * shares[flow] for flow in air.flows if wire in flow.wires)
-
-
-def _tell(air: Air, shares: dict[Flow, float]) -> None:
+def _tell(air: Air) -> None:
     """Tell the wires of an air how much it puts on them, and forget those it has left."""
+    lanes = air.lanes()
     for wire in list(air._wires):
-        if any(wire in flow.wires for flow in air.flows):
-            wire._loads_bps[air] = _load_bps(air, wire, shares)
+        loads_bps = [
+            lane.rate_bps * lane.share * lane.flows for lane in lanes if wire in lane.wires
+        ]
+        if loads_bps:
+            wire._loads_bps[air] = sum(loads_bps)
         else:
             wire._loads_bps.pop(air, None)
             wire.airs.pop(air, None)

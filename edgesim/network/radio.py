@@ -30,7 +30,7 @@ from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.power import Meter, PowerState, User
 from edgesim.core.signals import Signal
 from edgesim.core.units import BITS_PER_BYTE
-from edgesim.network.flows import Air, Flow, Wire
+from edgesim.network.flows import Air, Flow, Lane, Wire
 
 __all__ = [
     "Ether",
@@ -45,6 +45,7 @@ __all__ = [
     "TailPhase",
     "Transfer",
     "TransferUser",
+    "Use",
     "drawing_w",
     "tail_j",
 ]
@@ -341,42 +342,79 @@ class Transfer(Flow):
         self.mark = 0.0
         self.partner: _PartnerEnd | None = None
 
-    def shared(self) -> None:
-        """Its share of the air has changed, and with it the watts at both ends."""
-        self.link.radio._update()
-        if self.partner is not None:
-            self.partner.radio._update()
+    @property
+    def use(self) -> Use:
+        """What it is part of at the phone's radio."""
+        return self.link.up if self.is_up else self.link.down
+
+    def watchers(self) -> Sequence[Use]:
+        """The radios at both ends, whose watts depend on its share of the air."""
+        if self.partner is None:
+            return (self.use,)
+        return (self.use, self.partner.use)
 
     def finished(self) -> None:
         """The last bit has been sent."""
         self.link._leave(self)
         self.user.transferred()
 
-    def power_w(self) -> tuple[float, float, float]:
-        """Watts of the phone's radio while it listens, while this goes on, and airtime."""
-        state = self.link.state
-        return state.listen_w, state.send_w if self.is_up else state.receive_w, self.airtime
-
 
 class _PartnerEnd:
     """The other phone's end of a transfer over Wi-Fi Direct."""
 
-    __slots__ = ("activity", "mark", "radio", "transfer", "user")
+    __slots__ = ("activity", "mark", "radio", "transfer", "use", "user")
 
-    def __init__(self, transfer: Transfer, radio: Radio, user: TransferUser) -> None:
+    def __init__(self, transfer: Transfer, partner: Partner, user: TransferUser) -> None:
         self.transfer = transfer
-        self.radio = radio
+        self.radio = partner.radio
         self.user = user
+        self.use = partner.down if transfer.is_up else partner.up
         self.activity = "receive" if transfer.is_up else "transmit"
         self.mark = 0.0
 
+
+class Use:
+    """What a radio sends, or receives, over one link: the transfers of one direction together.
+
+    Args:
+        radio: the radio.
+        side: its end of the link.
+        is_sending: whether it sends.
+
+    Attributes:
+        transfers: how many there are.
+    """
+
+    __slots__ = ("_lanes", "is_sending", "radio", "side", "transfers")
+
+    def __init__(self, radio: Radio, side: Link | Partner, is_sending: bool) -> None:
+        self.radio = radio
+        self.side = side
+        self.is_sending = is_sending
+        self.transfers = 0
+        self._lanes: dict[Lane, int] = {}  # and how many of its transfers are in them
+
+    def entered(self, lane: Lane) -> None:
+        """One of its transfers has entered a lane."""
+        self._lanes[lane] = self._lanes.get(lane, 0) + 1
+
+    def left(self, lane: Lane) -> None:
+        """One of its transfers has left a lane."""
+        if self._lanes[lane] == 1:
+            del self._lanes[lane]
+        else:
+            self._lanes[lane] -= 1
+
+    def shares_changed(self) -> None:
+        """It has another share of the air."""
+        self.radio.shares_changed()
+
     def power_w(self) -> tuple[float, float, float]:
-        transfer = self.transfer
-        partner = transfer.link.partner
-        assert partner is not None
-        state = partner.state
-        watts = state.receive_w if transfer.is_up else state.send_w
-        return state.listen_w, watts, transfer.airtime
+        """Watts while the radio listens, watts while it does this, and the share of the air."""
+        state, airtime = self.side.state, 0.0
+        for lane, transfers in self._lanes.items():
+            airtime += lane.share * transfers
+        return state.listen_w, state.send_w if self.is_sending else state.receive_w, airtime
 
 
 class Partner:
@@ -390,12 +428,14 @@ class Partner:
         state: what the link's present signal means for it.
     """
 
-    __slots__ = ("radio", "state", "table")
+    __slots__ = ("down", "radio", "state", "table", "up")
 
     def __init__(self, radio: Radio, table: LinkTable) -> None:
         self.radio = radio
         self.table = table
         self.state = table.at(-inf)
+        self.up = Use(radio, self, is_sending=True)
+        self.down = Use(radio, self, is_sending=False)
 
 
 class Link:
@@ -427,12 +467,14 @@ class Link:
         "_make_partner",
         "_partner",
         "_table",
+        "down",
         "network",
         "radio",
         "rssi",
         "rssi_dbm",
         "state",
         "transfers",
+        "up",
     )
 
     def __init__(
@@ -451,6 +493,8 @@ class Link:
         self.rssi_dbm = nan
         self.state: LinkState
         self.transfers: list[Transfer] = []
+        self.up = Use(radio, self, is_sending=True)
+        self.down = Use(radio, self, is_sending=False)
         self._ether = ether
         self._table = network.table(radio.power)
         self._bandwidth = bandwidth
@@ -536,7 +580,7 @@ class Link:
         for transfer in list(self.transfers):
             self._set_rate(transfer)
         self._dead_since_s = inf
-        self.radio._update()
+        self.radio.shares_changed()
 
     def hand_over(self, other: Link) -> list[Transfer]:
         """Let the transfers go on over another link of the same radio, with what they have sent.
@@ -554,12 +598,14 @@ class Link:
                 continue
             if transfer.is_flowing:
                 transfer.air.cancel(transfer)
+                self.radio._uses_less(transfer.use)
             transfer.is_cancelled = False
             transfer.link = other
             transfer.wires = route.up if transfer.is_up else route.down
             self.transfers.remove(transfer)
             other.transfers.append(transfer)
             if transfer.is_flowing:
+                other.radio._uses_more(transfer.use)
                 other._flow(transfer)
         if other.transfers:
             other.look()
@@ -573,9 +619,9 @@ class Link:
         self._look()
         for transfer in list(self.transfers):
             self._set_rate(transfer)
-        self.radio._update()
+        self.radio.shares_changed()
         if self._partner is not None:
-            self._partner.radio._update()
+            self._partner.radio.shares_changed()
         self._watch_for_death()
         self._follow()
 
@@ -612,7 +658,7 @@ class Link:
             partner = self.partner
             assert partner is not None
             partner.state = partner.table.at(self.rssi_dbm)
-            transfer.partner = _PartnerEnd(transfer, partner.radio, at_partner)
+            transfer.partner = _PartnerEnd(transfer, partner, at_partner)
         self.transfers.append(transfer)
         self.radio._begin(transfer)
 
@@ -626,7 +672,7 @@ class Link:
             transfer.rate_bps = state.up_bps if transfer.is_up else state.down_bps
         (network.up if transfer.is_up else network.down).add(transfer)
         if not transfer.rate_bps:
-            self.radio._update()
+            self.radio.shares_changed()
             self._watch_for_death()
 
     def _set_rate(self, transfer: Transfer) -> None:
@@ -718,6 +764,7 @@ class Radio:
         "_rising",
         "_tail",
         "_tail_mark",
+        "_uses",
         "_waiting",
         "power",
         "state",
@@ -733,6 +780,7 @@ class Radio:
         self._clock = ether.clock
         self._ether = ether
         self._ends: list[Transfer | _PartnerEnd] = []  # whose bits flow, or could
+        self._uses: list[Use] = []  # these ends by link and direction
         self._rising: list[Transfer] = []  # those that wait for the promotion in progress
         self._waiting: list[Transfer] = []  # those that wait until the radio listens
         self._promoted_s = inf
@@ -771,8 +819,8 @@ class Radio:
         return self._phase_end_s + sum(phase.seconds for phase in later) <= time_s
 
     def watts(self) -> Iterator[tuple[float, float, float]]:
-        """Of each transfer in progress: watts while listening, watts while it goes on, airtime."""
-        return (end.power_w() for end in self._ends)
+        """Of each of its uses: watts while listening, watts while it goes on, share of the air."""
+        return (use.power_w() for use in self._uses)
 
     def abort(self, user: TransferUser) -> None:
         """Give up the transfers of ``user``, booking what they have cost."""
@@ -836,6 +884,7 @@ class Radio:
         for transfer in risen:
             transfer.mark = self.state.book(transfer.user, transfer.mark, "promotion")
             self._ends.append(transfer)
+            self._uses_more(transfer.use)
         for transfer in risen:
             transfer.link._flow(transfer)
 
@@ -863,32 +912,40 @@ class Radio:
                 self._close_tail(self.state.power_w, end.activity)
             end.mark = self.state.join(self.state.power_w, end.activity)
         self._ends.append(end)
+        self._uses_more(end.use)
 
-    def _update(self) -> None:
+    def _uses_more(self, use: Use) -> None:
+        if not use.transfers:
+            self._uses.append(use)
+        use.transfers += 1
+
+    def _uses_less(self, use: Use) -> None:
+        use.transfers -= 1
+        if not use.transfers:
+            self._uses.remove(use)
+
+    def shares_changed(self) -> None:
         """Bring the watts into line with the shares of the air."""
-        ends = self._ends
-        if not ends:
-            return
-        if len(ends) == 1:
-            end = ends[0]
-            listen_w, power_w, airtime = end.power_w()
+        uses = self._uses
+        if len(uses) == 1:
+            use = uses[0]
+            listen_w, power_w, airtime = use.power_w()
             if airtime != 1.0:
                 power_w = listen_w + (power_w - listen_w) * airtime
-            self.state.set(power_w, end.activity)
-            return
-        self.state.set(drawing_w(end.power_w() for end in ends), self._activity())
-
-    def _activity(self) -> str:
-        sends = any(end.activity == "transmit" for end in self._ends)
-        return "transmit" if sends else "receive"
+            self.state.set(power_w, "transmit" if use.is_sending else "receive")
+        elif uses:
+            sends = any(use.is_sending for use in uses)
+            power_w = drawing_w([use.power_w() for use in uses])
+            self.state.set(power_w, "transmit" if sends else "receive")
 
     def _leave(self, end: Transfer | _PartnerEnd) -> None:
         """Take a transfer out and book it; after the last one comes the tail."""
         ends, state = self._ends, self.state
         ends.remove(end)
+        self._uses_less(end.use)
         if ends:
             state.leave(end.user, end.mark, end.activity)
-            self._update()
+            self.shares_changed()
             return
         phase = self._tail[0]
         self._tail_mark = state.book(end.user, end.mark, end.activity, phase.power_w, "tail")
