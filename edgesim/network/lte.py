@@ -396,6 +396,7 @@ def cell(
     interference_db: float = INTERFERENCE_DB,
     enodeb_dbm: float = ENODEB_DBM,
     lost_after_s: float = inf,
+    roaming: str = "",
 ) -> Network:
     """A cell whose resource blocks are shared evenly by the phones that have something to transfer.
 
@@ -410,6 +411,7 @@ def cell(
         interference_db: as for :class:`LteRates`.
         enodeb_dbm: as for :class:`LteRates`.
         lost_after_s: as for :class:`Network`.
+        roaming: likewise.
     """
 
     def table(power: RadioPower) -> LinkTable:
@@ -430,4 +432,4 @@ def cell(
 
         return LinkTable(rates.edges_dbm(power), state)
 
-    return Network(name, "lte", Air(clock), Air(clock), table, lost_after_s)
+    return Network(name, "lte", Air(clock), Air(clock), table, lost_after_s, roaming)

@@ -582,13 +582,18 @@ class Link:
         self._dead_since_s = inf
         self.radio.shares_changed()
 
+    def resume(self) -> None:
+        """The link serves the phone again; nothing is left over from a gap."""
+        self._is_paused = False
+
     def hand_over(self, other: Link) -> list[Transfer]:
         """Let the transfers go on over another link of the same radio, with what they have sent.
 
         Returns:
             Those whose place cannot be reached from there; they have been given up.
         """
-        self._is_paused = False
+        other.resume()
+        self.resume()
         homeless = []
         for transfer in list(self.transfers):
             route = other.network.routes.get(transfer.place)

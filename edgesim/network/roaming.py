@@ -195,6 +195,7 @@ class Connection:
     def open(self, session: Session, link: Link) -> None:
         """Tell ``session`` what becomes of its connection over ``link``, until it is closed."""
         if self._roaming is not None:
+            link.resume()
             self._sessions[session] = link
             self._follow()
 

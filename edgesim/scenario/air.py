@@ -50,7 +50,9 @@ def build_network(clock: Clock, name: str, spec: NetworkSpec) -> Network:
             interference_db=spec.interference_db,
             enodeb_dbm=spec.tx_power_dbm,
             lost_after_s=spec.connection_lost_after_s,
+            roaming=f"lte {spec.roaming or ''}",
         )
+    roaming = spec.roaming if isinstance(spec, WifiSpec) else None
     return access_point(
         clock,
         name,
@@ -59,7 +61,7 @@ def build_network(clock: Clock, name: str, spec: NetworkSpec) -> Network:
         spec.goodput_ratio,
         kind=spec.kind,
         lost_after_s=spec.connection_lost_after_s,
-        roaming=spec.roaming or "" if isinstance(spec, WifiSpec) else "",
+        roaming=f"{spec.kind} {roaming}" if roaming else "",
     )
 
 

@@ -267,6 +267,9 @@ class _StationSpec(_AirSpec):
     """Where it stands; phones that move have their signal by distance."""
     y_m: Annotated[float, Field(ge=-1e7, le=1e7)] | None = None
     path_loss: PathLossSpec = PathLossSpec()
+    roaming: Name | None = None
+    """Networks of one kind and one name here keep a phone's connections when it goes from one to
+    another. Default: an access point is alone; all cells are together."""
 
     @model_validator(mode="after")
     def _both_coordinates(self) -> Self:
@@ -284,8 +287,6 @@ class WifiSpec(_StationSpec):
     """Spatial streams; a phone uses the fewer of its own and these."""
     goodput_ratio: Annotated[float, Field(ge=1e-3, le=1)] = 0.65
     """Share of the physical rate left to the payload."""
-    roaming: Name | None = None
-    """Access points of one name here keep a phone's connections when it goes from one to another."""
     tx_power_dbm: Annotated[float, Field(ge=-20, le=60)] = 20.0
 
 

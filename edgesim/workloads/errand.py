@@ -234,8 +234,9 @@ class Errand:
 
     def start(self) -> None:
         """Send the input."""
-        if self._phone.connection is not None:
-            self._phone.connection.open(self, self._link)
+        connection = self._phone.connection
+        if connection is not None and self._link in connection.links:
+            connection.open(self, self._link)
         self._link.send(
             self._owner, self._input_bytes, self._plan.place, self._other_side.at_partner
         )
