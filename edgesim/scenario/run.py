@@ -206,12 +206,8 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
             if (file := loaded.path.parent / "models" / f"{name}.yaml").is_file()
         },
         "trace_sha256": {
-            name: hashlib.sha256((loaded.path.parent / name).read_bytes()).hexdigest()
-            for name in sorted({*loaded.traces, *loaded.arrivals_s})
-        }
-        | {
             _relative(file, loaded.path.parent): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(set(loaded.bandwidth_files))
+            for file in sorted(set(loaded.recordings.files))
         },
     }
 

@@ -41,7 +41,9 @@ from edgesim.network.roaming import RoamingRules
 from edgesim.network.traces import bandwidth_banks, speed_banks
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.scenario.air import build_network, rssi_by_distance
-from edgesim.scenario.load import LoadedScenario, device_names, fixed_level, gauss_markov_limits
+from edgesim.scenario.load import LoadedScenario
+from edgesim.scenario.quantities import gauss_markov_limits
+from edgesim.scenario.references import device_names, fixed_level
 from edgesim.scenario.schema import (
     ArrivalsSpec,
     ArrivalTraceSpec,
@@ -189,7 +191,7 @@ class World:
             station = self._scenario.networks[name]
             assert spec.mobility is not None
             assert not isinstance(station, WifiDirectSpec)
-            courses, phones = self._loaded.courses, _stream_names(group, count)
+            courses, phones = self._loaded.recordings.courses, _stream_names(group, count)
             rssi = rssi_by_distance(name, station, spec.mobility, courses, self._streams, phones)
         bandwidth = self._bandwidth(group, count, attached.bandwidth)
         host: Callable[[], Phone] | None = None
@@ -214,7 +216,7 @@ class World:
         match spec:
             case BandwidthTraceSpec():
                 return bandwidth_banks(
-                    self._loaded.bandwidths[tuple(spec.files)],
+                    self._loaded.recordings.bandwidths[tuple(spec.files)],
                     self._streams,
                     phones,
                     uplink_ratio=spec.uplink_ratio,
@@ -222,7 +224,7 @@ class World:
                 )
             case BandwidthUsersSpec():
                 return speed_banks(
-                    self._loaded.speeds[spec.file],
+                    self._loaded.recordings.speeds[spec.file],
                     self._streams,
                     phones,
                     step_s=spec.step_s,
@@ -302,7 +304,7 @@ class World:
                 offsets_s = np.zeros(count)
                 return TraceBank(times_s, values, period_s=spec.period_s, offsets_s=offsets_s)
             case TraceSpec():
-                times, path = self._loaded.traces[spec.file]
+                times, path = self._loaded.recordings.signals[spec.file]
                 offsets_s = np.zeros(count)
                 if spec.random_offset and spec.period_s is not None:
                     offsets_s = (
@@ -406,7 +408,7 @@ class World:
                 if spec.random_offset and spec.period_s is not None:
                     offsets_s = spec.period_s * uniforms(keys, 0, 1)[:, 0]
                 return TraceArrivals(
-                    self._loaded.arrivals_s[spec.file], spec.period_s, offsets_s.tolist()
+                    self._loaded.recordings.arrivals_s[spec.file], spec.period_s, offsets_s.tolist()
                 )
 
     def _slot(self, slot: str, job: str, spec: InferenceJobSpec) -> Slot[Any, Any, Any]:

@@ -10,12 +10,12 @@ from edgesim.nn.zoo import ZOO
 from edgesim.scenario.load import (
     LoadedScenario,
     Override,
-    device_names,
     find_scenario,
     load_scenario,
     parse_override,
     scenario_names,
 )
+from edgesim.scenario.references import device_names
 from edgesim.scenario.schema import (
     ConstantSpec,
     GaussMarkovSpec,
@@ -71,7 +71,7 @@ def test_a_scenario_in_order_loads_with_its_defaults(tmp_path: Path) -> None:
     loaded = load(tmp_path, GOOD)
     scenario = loaded.scenario
     assert loaded.path == tmp_path / "world.yaml"
-    assert loaded.traces == {}
+    assert loaded.recordings.signals == {}
     assert (scenario.seed, scenario.duration_s, scenario.compare) == (0, 5.0, {})
     phone = scenario.phones["pixel"]
     assert (phone.count, phone.charge, phone.network) == (1, 1.0, "home")
@@ -575,7 +575,7 @@ def test_a_trace_is_read_from_the_folder_of_the_scenario(tmp_path: Path) -> None
     (tmp_path / "walk.csv").write_text("time_s,value\n0,-50\n\n2.5,-7e1\n")
     loaded = load(tmp_path, TRACED)
     assert isinstance(loaded.scenario.phones["pixel"].rssi_dbm, TraceSpec)
-    assert loaded.traces == {"walk.csv": ([0.0, 2.5], [-50.0, -70.0])}
+    assert loaded.recordings.signals == {"walk.csv": ([0.0, 2.5], [-50.0, -70.0])}
 
 
 @pytest.mark.parametrize(
@@ -755,8 +755,8 @@ def test_mistakes_in_arrivals_are_told_where_they_stand(
 def test_recorded_arrivals_are_read_from_the_folder_of_the_scenario(tmp_path: Path) -> None:
     (tmp_path / "asked.csv").write_text("time_s\n0\n\n2.5\n2.5\n1e1\n")
     loaded = load(tmp_path, REPLAYED)
-    assert loaded.arrivals_s == {"asked.csv": [0.0, 2.5, 2.5, 10.0]}
-    assert loaded.traces == {}
+    assert loaded.recordings.arrivals_s == {"asked.csv": [0.0, 2.5, 2.5, 10.0]}
+    assert loaded.recordings.signals == {}
 
 
 @pytest.mark.parametrize(
