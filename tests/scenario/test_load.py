@@ -654,7 +654,7 @@ def test_a_period_that_ends_before_its_trace_is_refused(tmp_path: Path) -> None:
     text = TRACED.replace("walk.csv", "walk.csv, period_s: 4")
     (line,) = refusal(tmp_path, text)
     assert "period_s 4 ends before its last time, 4 s" in line
-    assert load(tmp_path, text.replace("period_s: 4", "period_s: 4.5")).traces
+    assert load(tmp_path, text.replace("period_s: 4", "period_s: 4.5")).recordings.signals
 
 
 # --- arrivals ------------------------------------------------------------------------------------
@@ -794,7 +794,7 @@ def test_recorded_arrivals_must_fit_their_period(tmp_path: Path) -> None:
     assert refusal(tmp_path, text) == [
         "asked.csv: period_s 4 must end after its last time, 4 s",
     ]
-    assert load(tmp_path, text.replace("period_s: 4", "period_s: 4.5")).arrivals_s
+    assert load(tmp_path, text.replace("period_s: 4", "period_s: 4.5")).recordings.arrivals_s
 
 
 @pytest.mark.parametrize(
