@@ -28,7 +28,7 @@ from edgesim.hardware.thermal import Thermal
 __all__ = ["BOARD", "EDGE_J", "OVERDRAFT_J", "Battery", "Flow"]
 
 BOARD = 4
-"""A phone's components outside the die, which come first: base, screen, Wi-Fi."""
+"""A phone's components outside the die, which come first: base, screen, Wi-Fi, LTE."""
 
 OVERDRAFT_J = 1e-5
 """Joules by which rounding may let a battery be overdrawn: a microsecond at full power."""
@@ -176,7 +176,7 @@ class Battery:
             seconds: how long.
         """
         thermal, load_w = self._thermal, power_w
-        die_w = power_w - watts[0] - watts[1] - watts[2]
+        die_w = power_w - watts[0] - watts[1] - watts[2] - watts[3]
         while True:
             flow = self._flows.get(load_w)
             if flow is None:
@@ -200,19 +200,19 @@ class Battery:
                 self.overdrawn_j -= stored_w * seconds
                 return
 
-    def _cross(self, stored_w: float) -> bool:
-        """Go on in the next segment; false if there is none."""
+    def _cross(self, stored_w: float, past_j: float = 0.0) -> bool:
+        """Go on in the next segment, so much past its edge; false if there is none below."""
         celsius = self._celsius if self._thermal is None else self._thermal.skin_c
         if stored_w < 0.0:
             if self._segment == 0:
                 return False
             self._enter(self._segment - 1, celsius)
-            self._left_j = self._segment_j
+            self._left_j = self._segment_j + past_j
         else:
             self._flows.clear()  # full: nothing more is taken up
             if self._segment < SEGMENTS - 1:
                 self._enter(self._segment + 1, celsius)
-                self._left_j = 0.0
+                self._left_j = past_j
         return True
 
     def _enter(self, segment: int, celsius: float) -> None:
@@ -273,14 +273,10 @@ class Battery:
     def pass_edge(self, load_w: float) -> None:
         """Enter the next segment if the present one is at its edge, whatever rounding says."""
         stored_w, left_j = self.flow(load_w).stored_w, self._left_j
-        celsius = self._celsius if self._thermal is None else self._thermal.skin_c
-        if stored_w < 0.0 and left_j <= EDGE_J and self._segment:
-            self._enter(self._segment - 1, celsius)
-            self._left_j = self._segment_j + left_j
+        if stored_w < 0.0 and left_j <= EDGE_J:
+            self._cross(stored_w, left_j)
         elif stored_w > 0.0 and left_j >= self._segment_j - EDGE_J and self._segment < SEGMENTS - 1:
-            past_j = left_j - self._segment_j
-            self._enter(self._segment + 1, celsius)
-            self._left_j = past_j
+            self._cross(stored_w, left_j - self._segment_j)
 
     def seconds_surely_left(self, peak_w: float, coldest_c: float) -> float:
         """For how long it holds out whatever the phone does.
