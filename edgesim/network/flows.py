@@ -31,6 +31,7 @@ __all__ = ["Air", "Flow", "Lane", "Watcher", "Wire", "share_out", "water_level"]
 
 _TOLERANCE = 1e-12
 _MOST_SWEEPS = 500
+_ROUNDING = 1e-12
 
 
 class Watcher(Protocol):
@@ -199,12 +200,9 @@ class Air:
     def add(self, flow: Flow) -> None:
         """Let a flow begin; its ``finished()`` is called when it has ended."""
         flow.air = self
-        if flow.rate_bps:
+        if flow.rate_bps or not flow.left_bits:
             self._enter(flow)
             self._divide(flow.wires)
-        elif not flow.left_bits:
-            flow.rate_bps = 1.0  # nothing to send: it ends at once, whatever the signal
-            self.add(flow)
 
     def cancel(self, flow: Flow) -> None:
         """Take a flow out; ``left_bits`` is then what has not been sent."""
@@ -223,7 +221,7 @@ class Air:
             return
         self._leave(flow)
         flow.rate_bps = rate_bps
-        if rate_bps:
+        if rate_bps or not flow.left_bits:
             self._enter(flow)
         self._divide(flow.wires)
 
@@ -241,6 +239,8 @@ class Air:
 
     def _enter(self, flow: Flow) -> None:
         """Put a flow into its lane."""
+        if not flow.rate_bps:
+            flow.rate_bps = 1.0  # it has nothing to send, and ends at once whatever the signal
         lane = self._plain
         if flow.wires:
             key = (flow.wires, flow.rate_bps)
@@ -269,7 +269,9 @@ class Air:
         lane = flow.lane
         assert lane is not None
         lane._advance(self._clock._now)
-        flow.left_bits = max(flow._end_v - lane._v, 0.0) * flow.rate_bps
+        left_v = flow._end_v - lane._v
+        # What is less than rounding has been sent: it was to end at this very moment.
+        flow.left_bits = left_v * flow.rate_bps if left_v > _ROUNDING * flow._end_v else 0.0
         self._forget(flow, lane)
 
     def _forget(self, flow: Flow, lane: Lane) -> None:

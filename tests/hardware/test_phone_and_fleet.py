@@ -13,9 +13,10 @@ from edgesim.core.errors import SimulationError
 from edgesim.core.signals import ConstantBank
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.fleet import Fleet, PhoneGroup
-from edgesim.hardware.phone import BATTERY_EMPTY, Phone
+from edgesim.hardware.phone import BATTERY_EMPTY, Attachment, Phone
 from edgesim.hardware.specs import PhoneSpec, ideal_battery
-from edgesim.network.wifi import AccessPoint, WifiPower
+from edgesim.network.radio import Ether, Network, Route
+from edgesim.network.wifi import WifiPower, access_point
 from edgesim.nn.cost import Level, ProcessorSpec
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=60)
@@ -61,12 +62,25 @@ class Task:
     def give_up(self) -> None:
         for name, execution in self.executions:
             self.phone.processor(name).cancel(execution)
-        if self.phone.radio is not None:
-            self.phone.radio.abort(self)
+        self.phone.wifi.abort(self)
         self.phone.end(self)
 
     def tail_ended(self) -> None:
         pass
+
+    def transferred(self) -> None:
+        self.sent()
+
+    def connection_lost(self) -> None:
+        raise AssertionError("nothing is lost here")
+
+    def send(
+        self, size_bytes: float, sent: Callable[[], None] = lambda: None, *, up: bool = True
+    ) -> None:
+        self.sent = sent
+        assert self.phone.connection is not None
+        link = self.phone.connection.links[0]
+        (link.send if up else link.receive)(self, size_bytes, "cloud")
 
     def run(self, processor: str, work_s: float, done: Callable[[], None] = lambda: None) -> None:
         execution = self.phone.processor(processor).run(self, work_s, done)
@@ -74,8 +88,14 @@ class Task:
 
 
 def make_phone(clock: Clock, charge: float = 1.0, spec: PhoneSpec = SPEC) -> Phone:
-    air = AccessPoint(clock, "home", 20, 1, goodput_ratio=1.0)
-    return Phone(clock, "phone_0", spec, charge, air, ConstantBank([-50.0]).signal(0))
+    home = Attachment(home_of(clock, 1.0), ConstantBank([-50.0]).signal(0))
+    return Phone(Ether(clock), "phone_0", spec, charge, [home])
+
+
+def home_of(clock: Clock, goodput_ratio: float = 0.65) -> Network:
+    network = access_point(clock, "home", 20, 1, goodput_ratio)
+    network.routes["cloud"] = Route((), (), 0.0)
+    return network
 
 
 def booked(phone: Phone) -> dict[tuple[str, str, str], float]:
@@ -122,9 +142,8 @@ def test_a_task_pays_for_all_that_it_uses() -> None:
     clock = Clock()
     phone = make_phone(clock)
     task = Task(phone)
-    assert phone.radio is not None
     phone.begin(task)
-    task.run("gpu", 2.0, lambda: phone.radio.send(task, SECOND_BYTES, lambda: phone.end(task)))
+    task.run("gpu", 2.0, lambda: task.send(SECOND_BYTES, lambda: phone.end(task)))
     clock.run_until(20)
     # 2 s on the GPU, 1 s on the air, awake for both; the tail after it costs no wakefulness.
     assert booked(phone) == {
@@ -173,9 +192,8 @@ def test_nothing_that_a_phone_does_draws_more_than_its_peak() -> None:
     clock = Clock()
     phone = make_phone(clock)
     task = Task(phone)
-    assert phone.radio is not None
     phone.begin(task)
-    phone.radio.send(task, SECOND_BYTES, lambda: None)
+    task.send(SECOND_BYTES)
     for name in SPEC.processors:
         task.run(name, 1.0)
     assert 0.8 * SPEC.peak_w < phone.meter.power_w <= SPEC.peak_w
@@ -186,13 +204,12 @@ def test_a_phone_at_work_goes_off_at_the_moment_its_battery_is_empty() -> None:
     phone = make_phone(clock, charge=0.5)
     ann, bob = Task(phone, "a"), Task(phone, "b")
     ends: list[float] = []
-    assert phone.radio is not None
 
     def begin() -> None:
         phone.begin(ann)
         ann.run("cpu", 100.0, lambda: ends.append(clock.now))
         phone.begin(bob)
-        phone.radio.receive(bob, 100 * SECOND_BYTES, lambda: ends.append(clock.now))
+        bob.send(100 * SECOND_BYTES, lambda: ends.append(clock.now), up=False)
 
     at(clock, 100, begin)
     clock.run_until(200)
@@ -230,9 +247,8 @@ def test_a_phone_goes_off_in_the_tail_of_its_last_transfer() -> None:
     clock = Clock()
     phone = make_phone(clock, charge=0.0165)  # 1.65 J: 1.5 for a second's transfer
     task = Task(phone)
-    assert phone.radio is not None
     phone.begin(task)
-    phone.radio.send(task, SECOND_BYTES, lambda: phone.end(task))
+    task.send(SECOND_BYTES, lambda: phone.end(task))
     clock.run_until(10)
     assert not phone.is_on
     assert task.went_off_s == []
@@ -277,8 +293,8 @@ def test_a_phone_built_late_has_idled_since_the_start() -> None:
 
 def test_a_phone_without_a_network_idles_its_wifi_all_the_same() -> None:
     clock = Clock()
-    phone = Phone(clock, "phone_0", SPEC, 1.0, None, ConstantBank([-200.0]).signal(0))
-    assert phone.radio is None
+    phone = Phone(Ether(clock), "phone_0", SPEC, 1.0)
+    assert phone.connection is None
     clock.run_until(10)
     assert booked(phone)["wifi", "idle", "none"] == pytest.approx(0.2)
 
@@ -340,10 +356,7 @@ def _play(
         if what in ("cpu", "gpu"):
             task.run(what, number / 7, done)
         else:
-            assert phone.radio is not None
-            (phone.radio.send if what == "send" else phone.radio.receive)(
-                task, number / 7 * SECOND_BYTES, done
-            )
+            task.send(number / 7 * SECOND_BYTES, done, up=what == "send")
     clock.run_until(clock.now + 300)
     phone.look()
     return clock, phone, tasks, changes
@@ -401,7 +414,7 @@ class Load:
             wifi=replace(WIFI, idle_w=0.0, receive_w=0.0, transmit_w=((-80.0, 0.0),), tail_w=0.0),
             processors={"cpu": ProcessorSpec("cpu", "cpu", (Level(1e9, PEAK_W),))},
         )
-        self.phone = Phone(self.clock, "phone", spec, charge, None, ConstantBank([0.0]).signal(0))
+        self.phone = Phone(Ether(self.clock), "phone", spec, charge)
         self.load = self.phone.meter.component("load", power_w, "on")
         self.task = Task(self.phone)
         self.empty: list[float] = []
@@ -572,20 +585,22 @@ def test_a_phone_runs_empty_exactly_when_the_integral_says(
 def group(
     clock: Clock, name: str, charges: Sequence[float], *, wifi: bool = True, spec: PhoneSpec = SPEC
 ) -> PhoneGroup:
+    network = home_of(clock)
+    signals = ConstantBank([-50.0 - i for i in range(len(charges))])
     return PhoneGroup(
         name=name,
         devices=[f"{name}_{i}" for i in range(len(charges))],
         spec=spec,
         charge=np.array(charges, np.float64),
-        access_point=AccessPoint(clock, "home", 20, 1) if wifi else None,
-        rssi=ConstantBank([-50.0 - i for i in range(len(charges))]) if wifi else None,
+        attachments=lambda i: [Attachment(network, signals.signal(i))] if wifi else [],
+        networks=[network] if wifi else [],
     )
 
 
 def test_phones_are_numbered_by_the_names_of_their_groups() -> None:
     clock = Clock()
     b, a, c = (group(clock, name, [1.0] * n) for name, n in (("b", 2), ("a", 3), ("c", 0)))
-    fleet, shuffled = Fleet(clock, [b, a, c]), Fleet(clock, [c, a, b])
+    fleet, shuffled = Fleet(Ether(clock), [b, a, c]), Fleet(Ether(clock), [c, a, b])
     assert len(fleet) == len(shuffled) == 5
     names = ["a_0", "a_1", "a_2", "b_0", "b_1"]
     assert [fleet.device(row) for row in range(5)] == names
@@ -602,7 +617,9 @@ def test_a_phone_is_built_once_when_it_first_acts() -> None:
     clock = Clock()
     told: list[str] = []
     fleet = Fleet(
-        clock, [group(clock, "a", [1.0, 0.5, 0.2])], lambda phone, group: told.append(phone.name)
+        Ether(clock),
+        [group(clock, "a", [1.0, 0.5, 0.2])],
+        lambda phone, group: told.append(phone.name),
     )
     assert list(fleet.built()) == []
     last, first = fleet.phone(2), fleet.phone(0)
@@ -610,8 +627,8 @@ def test_a_phone_is_built_once_when_it_first_acts() -> None:
     assert list(fleet.built()) == [first, last]
     assert told == ["a_2", "a_0"]
     assert last.battery.charge == pytest.approx(0.2)
-    assert last.radio is not None
-    assert last.radio.rssi.value(0) == -52.0
+    assert last.connection is not None
+    assert last.connection.links[0].rssi.value(0) == -52.0
     assert clock.events == 0
 
 
@@ -623,7 +640,9 @@ def test_an_idle_phone_comes_to_the_same_whether_it_was_built_or_not(
 ) -> None:
     clock = Clock()
     charges = [1.0, 0.61, 0.3, 0.005, 1e-7, 0.0]
-    fleets = [Fleet(clock, [group(clock, "a", charges, wifi=wifi, spec=spec)]) for _ in range(2)]
+    fleets = [
+        Fleet(Ether(clock), [group(clock, "a", charges, wifi=wifi, spec=spec)]) for _ in range(2)
+    ]
     clock.run_until(built_s)
     for row in range(len(charges)):
         fleets[0].phone(row)
@@ -654,7 +673,7 @@ def _assert_same(one: DeviceEnd, other: DeviceEnd) -> None:
 
 def test_a_phone_that_never_acts_costs_no_event() -> None:
     clock = Clock()
-    fleet = Fleet(clock, [group(clock, "a", [0.5] * 1000)])
+    fleet = Fleet(Ether(clock), [group(clock, "a", [0.5] * 1000)])
     clock.run_until(1e6)
     ends = list(fleet.ends())
     assert clock.events == 0
@@ -665,7 +684,7 @@ def test_a_phone_that_never_acts_costs_no_event() -> None:
 
 def test_the_ends_of_a_fleet_are_in_order_whoever_acted() -> None:
     clock = Clock()
-    fleet = Fleet(clock, [group(clock, "a", [1.0] * 4)])
+    fleet = Fleet(Ether(clock), [group(clock, "a", [1.0] * 4)])
     phone = fleet.phone(2)
     task = Task(phone)
     phone.begin(task)

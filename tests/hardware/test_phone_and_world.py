@@ -35,13 +35,14 @@ from edgesim.hardware.specs import (
     ideal_battery,
 )
 from edgesim.hardware.truth import Truth
+from edgesim.network.radio import Ether
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import Level, ProcessorSpec
 
 CHECK = settings(
     derandomize=True, deadline=None, max_examples=30, phases=(Phase.explicit, Phase.generate)
 )
-SILENT = ConstantBank([-200.0]).signal(0)
+
 QUIET_WIFI = WifiPower(1, 0.0, 0.0, ((-80.0, 0.0),), 0.0, 0.1)
 
 
@@ -115,7 +116,7 @@ def build(
 ) -> tuple[Clock, Phone]:
     clock = Clock()
     phone = Phone(
-        *(clock, "phone", spec, charge, None, SILENT, surroundings or around()),
+        *(Ether(clock), "phone", spec, charge, (), surroundings or around()),
         governors or {},
         truth or Truth(),
     )

@@ -13,14 +13,8 @@ from edgesim.core.clock import Clock, Order
 from edgesim.core.power import Meter
 from edgesim.core.random import Streams
 from edgesim.core.signals import ConstantBank, GaussMarkovBank, Signal, TraceBank
-from edgesim.network.wifi import (
-    DEFAULT_GOODPUT_RATIO,
-    AccessPoint,
-    RateTable,
-    WifiPower,
-    WifiRadio,
-    transfer_end_s,
-)
+from edgesim.network.radio import Ether, Link, Network, Radio, Route, Transfer
+from edgesim.network.wifi import DEFAULT_GOODPUT_RATIO, RateTable, WifiPower, access_point
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=60)
 MBPS = 1e6
@@ -45,10 +39,59 @@ class Someone:
     job: str = "camera"
     energy_j: float = 0.0
     tails: list[float] = field(default_factory=list)
+    lost: list[float] = field(default_factory=list)
     clock: Clock | None = None
+    waiting: list[tuple[Transfer, Callable[[], None]]] = field(default_factory=list)
+
+    def transferred(self) -> None:
+        for transfer, done in list(self.waiting):
+            if transfer not in transfer.link.transfers:
+                self.waiting.remove((transfer, done))
+                done()
+
+    def connection_lost(self) -> None:
+        self.lost.append(self.clock.now if self.clock else 0.0)
 
     def tail_ended(self) -> None:
         self.tails.append(self.clock.now if self.clock else 0.0)
+
+
+class Wifi:
+    """A radio and its one link."""
+
+    def __init__(
+        self, ether: Ether, meter: Meter, power: WifiPower, network: Network, rssi: Signal
+    ):
+        self.network = network
+        self.radio = Radio(ether, meter, power)
+        self.link = Link(ether, self.radio, network, rssi)
+        self.abort, self.stop, self.settle = self.radio.abort, self.radio.stop, self.radio.settle
+
+    def send(self, user: Someone, size_bytes: float, done: Callable[[], None]) -> None:
+        self.link.send(user, size_bytes, "cloud")
+        user.waiting.append((self.link.transfers[-1], done))
+
+    def receive(self, user: Someone, size_bytes: float, done: Callable[[], None]) -> None:
+        self.link.receive(user, size_bytes, "cloud")
+        user.waiting.append((self.link.transfers[-1], done))
+
+    @property
+    def flows(self) -> int:
+        return self.radio.transfers
+
+    @property
+    def is_sending(self) -> bool:
+        return any(transfer.is_up for transfer in self.link.transfers)
+
+    @property
+    def tail_user(self) -> object:
+        return self.radio.tail_user
+
+
+def point(clock: Clock, streams: int = 2, lost_after_s: float = inf) -> Network:
+    network = access_point(clock, "home", 20, streams, 1.0, lost_after_s=lost_after_s)
+    network.routes["cloud"] = Route((), (), 0.0)
+    return network
 
 
 @dataclass
@@ -56,7 +99,8 @@ class Station:
     """One phone's radio on an access point, and what became of its transfers."""
 
     clock: Clock
-    radio: WifiRadio
+    ether: Ether
+    radio: Wifi
     meter: Meter
     ends: dict[str, float] = field(default_factory=dict)
 
@@ -79,13 +123,16 @@ def signal(*pieces: tuple[float, float]) -> Signal:
 
 
 def station(
-    rssi: Signal | float, access_point: AccessPoint | None = None, power: WifiPower = POWER
+    rssi: Signal | float,
+    beside: Station | None = None,
+    power: WifiPower = POWER,
+    lost_after_s: float = inf,
 ) -> Station:
-    clock = access_point.air._clock if access_point else Clock()
-    air = access_point or AccessPoint(clock, "home", 20, 2, goodput_ratio=1.0)
-    meter = Meter(clock, "phone")
+    ether = beside.ether if beside else Ether(Clock())
+    network = beside.radio.network if beside else point(ether.clock, lost_after_s=lost_after_s)
+    meter = Meter(ether.clock, "phone")
     path = ConstantBank([rssi]).signal(0) if isinstance(rssi, float) else rssi
-    return Station(clock, WifiRadio(clock, meter, power, air, path), meter)
+    return Station(ether.clock, ether, Wifi(ether, meter, power, network, path), meter)
 
 
 # --- rates ---------------------------------------------------------------------------------------
@@ -134,26 +181,26 @@ def test_below_the_lowest_sensitivity_nothing_passes_and_at_the_top_no_more(
 
 
 @pytest.mark.parametrize(
-    ("phone", "point", "mbps"), [(1, 1, 78), (1, 2, 78), (2, 1, 78), (2, 2, 156)]
+    ("phone", "streams", "mbps"), [(1, 1, 78), (1, 2, 78), (2, 1, 78), (2, 2, 156)]
 )
 def test_phone_and_access_point_use_the_streams_that_both_have(
-    phone: int, point: int, mbps: float
+    phone: int, streams: int, mbps: float
 ) -> None:
     power = replace(POWER, streams=phone)
-    link = AccessPoint(Clock(), "home", 20, point, goodput_ratio=1.0).link(power)
-    assert link.at(STRONG).goodput_bps == mbps * MBPS
+    link = point(Clock(), streams).table(power)
+    assert link.at(STRONG).up_bps == link.at(STRONG).down_bps == mbps * MBPS
 
 
 @given(rssi_dbm=st.one_of(st.floats(-120, 0), st.integers(-120, 0).map(float)))
 @CHECK
 def test_the_link_at_a_signal_strength_has_its_rate_and_its_watts(rssi_dbm: float) -> None:
     rate_bps = RateTable(20, 1, 1.0).goodput_bps(rssi_dbm)
-    link = AccessPoint(Clock(), "home", 20, 2, goodput_ratio=1.0).link(POWER).at(rssi_dbm)
-    assert link.goodput_bps == rate_bps
+    link = point(Clock()).table(POWER).at(rssi_dbm)
+    assert link.up_bps == link.down_bps == rate_bps
     if rate_bps:
-        assert (link.send_w, link.receive_w) == (POWER.transmitting_w(rssi_dbm), 0.8)
+        assert link[2:] == (POWER.transmitting_w(rssi_dbm), 0.8, 0.8)
     else:
-        assert (link.send_w, link.receive_w) == (0.4, 0.4)
+        assert link[2:] == (0.4, 0.4, 0.4)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +240,7 @@ def test_a_lone_transfer_takes_its_bits_over_its_rate(up: bool) -> None:
 
 def test_two_phones_share_the_airtime_evenly_each_at_its_own_rate() -> None:
     fast = station(STRONG)
-    slow = station(WEAK, fast.radio.access_point)
+    slow = station(WEAK, fast)
     fast.radio.send(Someone(), 1 * STRONG_BYTES, fast.noted("a"))
     slow.radio.receive(Someone(), 3 * WEAK_BYTES, slow.noted("b"))
     fast.clock.run_until(10)
@@ -203,7 +250,7 @@ def test_two_phones_share_the_airtime_evenly_each_at_its_own_rate() -> None:
 
 def test_a_phone_with_two_transfers_has_two_shares_of_the_air() -> None:
     one = station(STRONG)
-    other = station(STRONG, one.radio.access_point)
+    other = station(STRONG, one)
     one.radio.send(Someone(), STRONG_BYTES, one.noted("up"))
     one.radio.receive(Someone(), STRONG_BYTES, one.noted("down"))
     other.radio.send(Someone(), 2 * STRONG_BYTES, other.noted("up"))
@@ -229,7 +276,7 @@ def test_a_transfer_without_signal_stalls_and_resumes() -> None:
 
 def test_a_stalled_transfer_leaves_the_air_to_the_others() -> None:
     lost = station(signal((0, LOST), (1, STRONG)))
-    other = station(STRONG, lost.radio.access_point)
+    other = station(STRONG, lost)
     lost.radio.send(Someone(), STRONG_BYTES, lost.noted("a"))
     other.radio.send(Someone(), 2 * STRONG_BYTES, other.noted("b"))
     lost.clock.run_until(20)
@@ -258,7 +305,6 @@ def test_a_transfer_that_has_all_its_bits_ends_even_as_the_signal_is_lost(
 ) -> None:
     lost_s = size_bytes / STRONG_BYTES
     one = station(signal((0, STRONG), (lost_s, LOST)) if lost_s else LOST)
-    assert transfer_end_s(one.radio, 0.0, size_bytes, 1.0, 10.0)[0] == lost_s
     one.radio.send(Someone(), size_bytes, one.noted("a"))
     one.clock.run_until(10)
     assert one.ends == {"a": lost_s}
@@ -327,11 +373,12 @@ def test_the_tail_belongs_to_the_last_of_two_that_overlap() -> None:
     one.radio.receive(bob, 2 * STRONG_BYTES, one.noted("b"))
     one.clock.run_until(10)
     assert one.ends == {"a": 2.0, "b": 3.0}
-    # While both are at it the radio transmits, and they share that; then it only receives.
-    assert ann.energy_j == pytest.approx(2 * 1.0 / 2)
-    assert bob.energy_j == pytest.approx(2 * 1.0 / 2 + 1 * 0.8 + 0.5 * 0.4)
+    # While both are at it the radio sends half of the time, at 1 W, and receives half of it, at
+    # 0.8 W; they share that. Then it only receives.
+    assert ann.energy_j == pytest.approx(2 * 0.9 / 2)
+    assert bob.energy_j == pytest.approx(2 * 0.9 / 2 + 1 * 0.8 + 0.5 * 0.4)
     assert (ann.tails, len(bob.tails)) == ([], 1)
-    assert one.booked()["receive", "b"] == pytest.approx(1.8)
+    assert one.booked()["receive", "b"] == pytest.approx(2 * 0.9 / 2 + 1 * 0.8)
 
 
 def test_sending_never_costs_less_than_receiving() -> None:
@@ -354,36 +401,42 @@ def test_a_transfer_started_as_the_last_one_ends_leaves_no_tail_between() -> Non
     assert user.energy_j == pytest.approx(1.0 + 0.8 + 0.2)
 
 
-def test_waiting_for_ones_share_counts_as_transmitting() -> None:
+def test_whoever_waits_for_its_share_of_the_air_listens() -> None:
     fast = station(STRONG)
-    slow = station(WEAK, fast.radio.access_point)
-    user = Someone()
+    slow = station(WEAK, fast)
+    user, other = Someone(), Someone()
     fast.radio.send(user, STRONG_BYTES, fast.noted("a"))
-    slow.radio.send(Someone(), 9 * WEAK_BYTES, slow.noted("b"))
+    slow.radio.send(other, 9 * WEAK_BYTES, slow.noted("b"))
     fast.clock.run_until(2.5)
     fast.radio.settle()
-    assert user.energy_j == pytest.approx(2 * 1.0 + 0.5 * 0.4)
+    # Two seconds, half of each sending at 1 W and half listening at 0.8 W.
+    assert user.energy_j == pytest.approx(2 * 0.9 + 0.5 * 0.4)
+    slow.clock.run_until(20)
+    # The other one sends at 3 W below -70 dBm: half of 2 s, then all of 8 s.
+    assert other.energy_j == pytest.approx(2 * 0.5 * (3.0 + 0.8) + 8 * 3.0 + 0.5 * 0.4)
 
 
-def test_aborting_books_the_cost_so_far_and_leaves_no_tail() -> None:
+def test_aborting_books_the_cost_so_far_and_is_followed_by_the_tail() -> None:
     one = station(STRONG)
-    ann, bob = Someone("a"), Someone("b")
+    ann, bob = Someone("a"), Someone("b", clock=one.clock)
     one.radio.send(ann, 9 * STRONG_BYTES, one.noted("a up"))
     one.radio.receive(ann, 9 * STRONG_BYTES, one.noted("a down"))
     one.radio.receive(bob, 1 * STRONG_BYTES, one.noted("b"))
     one.at(1.5, lambda: one.radio.abort(ann))
     one.clock.run_until(1.75)
     assert (one.radio.flows, one.radio.is_sending) == (1, False)
-    assert ann.energy_j == pytest.approx(1.5 * 1.0 * 2 / 3)
+    together_w = 0.8 + 0.2 / 3  # a third of the time sending, two thirds receiving
+    assert ann.energy_j == pytest.approx(1.5 * together_w * 2 / 3)
     one.at(1.9, lambda: one.radio.abort(bob))
     one.clock.run_until(5)
     assert one.ends == {}
-    assert ann.tails == bob.tails == []
+    assert (ann.tails, bob.tails) == ([], [2.4])
     assert one.booked() == {
-        ("transmit", "a"): pytest.approx(0.5),
-        ("receive", "a"): pytest.approx(0.5),
-        ("receive", "b"): pytest.approx(0.5 + 0.4 * 0.8),
-        ("idle", "none"): pytest.approx(3.1 * 0.1),
+        ("transmit", "a"): pytest.approx(0.5 * together_w),
+        ("receive", "a"): pytest.approx(0.5 * together_w),
+        ("receive", "b"): pytest.approx(0.5 * together_w + 0.4 * 0.8),
+        ("tail", "b"): pytest.approx(0.5 * 0.4),
+        ("idle", "none"): pytest.approx(2.6 * 0.1),
     }
 
 
@@ -399,7 +452,7 @@ def test_aborting_someone_who_transfers_nothing_does_not_disturb_a_tail() -> Non
 
 def test_the_air_that_an_aborted_transfer_had_goes_to_the_others() -> None:
     one = station(STRONG)
-    other = station(STRONG, one.radio.access_point)
+    other = station(STRONG, one)
     ann = Someone()
     one.radio.send(ann, 9 * STRONG_BYTES, one.noted("a"))
     other.radio.send(Someone(), 2 * STRONG_BYTES, other.noted("b"))
@@ -418,8 +471,9 @@ def test_a_stopped_radio_books_everything_and_draws_nothing_more() -> None:
     assert one.ends == {}
     assert one.meter.power_w == 0
     assert one.booked() == {
-        ("transmit", "a"): pytest.approx(1.0),
-        ("receive", "b"): pytest.approx(1.0),
+        ("transmit", "a"): pytest.approx(0.9),  # half the air each: 1 W and 0.8 W
+        ("receive", "b"): pytest.approx(0.9),
+        ("tail", "b"): 0.0,
     }
 
 
@@ -438,7 +492,7 @@ def test_a_radio_stopped_in_its_tail_books_the_tail_so_far() -> None:
 
 def test_a_radio_forgets_the_signal_of_the_past() -> None:
     one = station(fading(5))
-    path: Any = one.radio.rssi
+    path: Any = one.radio.link.rssi
     for k in range(2000):
         one.clock.run_until(2.0 * k)
         one.radio.send(Someone(), 1e4, one.noted("a"))
@@ -454,11 +508,12 @@ def fading(seed: int, low: float = -95.0) -> Signal:
     return GaussMarkovBank(key, -74.0, 6.0, 0.1, 0.8, low, -20.0).signal(0)
 
 
-def test_a_radio_knows_its_signal_of_the_moment() -> None:
+def test_a_link_knows_its_signal_of_the_moment() -> None:
     one, path = station(fading(8)), fading(8)
     for time_s in (0.0, 0.05, 0.1, 7.33, 7.4, 50.0):
         one.clock.run_until(time_s)
-        assert one.radio.look() == (path.value(time_s), path.value(time_s) >= -82)
+        assert one.radio.link.is_connected == (path.value(time_s) >= -82)
+        assert one.radio.link.rssi_dbm == path.value(time_s)
 
 
 @given(
@@ -468,55 +523,23 @@ def test_a_radio_knows_its_signal_of_the_moment() -> None:
     up=st.booleans(),
 )
 @CHECK
-def test_the_foreseen_transfer_is_the_simulated_one_in_an_idle_world(
+def test_a_transfer_over_a_fading_signal_costs_what_its_pieces_do(
     seed: int, start_s: float, size_bytes: float, up: bool
 ) -> None:
-    one = station(fading(seed))
-    user = Someone()
+    one, path = station(fading(seed)), fading(seed)
+    user, table = Someone(), point(Clock()).table(POWER)
     one.clock.run_until(start_s)
-    end_s, seen = transfer_end_s(one.radio, start_s, size_bytes, 1.0, 1e6)
     (one.radio.send if up else one.radio.receive)(user, size_bytes, one.noted("a"))
-    one.clock.run_until(end_s + 0.3)
+    left_bits, end_s, joules = size_bytes * 8, start_s, 0.0
+    for from_s, to_s, rssi_dbm in path.segments(start_s, inf):
+        state = table.at(rssi_dbm)
+        is_last = state.up_bps * (to_s - from_s) >= left_bits
+        seconds = left_bits / state.up_bps if is_last else to_s - from_s
+        left_bits -= state.up_bps * seconds
+        joules += seconds * (state.send_w if up else state.receive_w)
+        end_s = from_s + seconds
+        if is_last:
+            break
+    one.clock.run_until(end_s + 1.0)
     assert one.ends["a"] == pytest.approx(end_s, rel=1e-9, abs=1e-9)
-    assert sum(seconds for seconds, _ in seen) == pytest.approx(end_s - start_s, abs=1e-9)
-    foreseen_j = sum(s * (link.send_w if up else link.receive_w) for s, link in seen)
-    one.radio.settle()
-    tail_s = min(one.clock.now - one.ends["a"], POWER.tail_s)
-    assert user.energy_j == pytest.approx(foreseen_j + tail_s * POWER.tail_w, rel=1e-9, abs=1e-9)
-
-
-@given(seed=st.integers(0, 50), others=st.integers(1, 3))
-@CHECK
-def test_the_foreseen_transfer_with_a_share_is_the_one_beside_so_many_others(
-    seed: int, others: int
-) -> None:
-    one = station(fading(seed, low=WEAK))  # never stalled: the shares stay as they are
-    for _ in range(others):
-        busy = station(STRONG, one.radio.access_point)
-        busy.radio.send(Someone(), 1e12, lambda: None)
-    end_s, _ = transfer_end_s(one.radio, 0.0, 5e6, 1 / (others + 1), 1e6)
-    one.radio.send(Someone(), 5e6, one.noted("a"))
-    one.clock.run_until(end_s + 1)
-    assert one.ends["a"] == pytest.approx(end_s, rel=1e-9)
-
-
-def test_looking_ahead_gives_up_where_it_is_told_to() -> None:
-    one = station(signal((0, STRONG), (2, LOST)))
-    strong, lost = one.radio.link.at(STRONG), one.radio.link.at(LOST)
-    size = 2 * STRONG_BYTES
-    assert transfer_end_s(one.radio, 1.0, size, 1.0, 50.0) == (inf, [(1.0, strong), (48.0, lost)])
-    assert transfer_end_s(one.radio, 1.0, size, 1.0, inf)[0] == inf
-    assert transfer_end_s(one.radio, 0.0, size, 1.0, 50.0) == (2.0, [(2.0, strong)])
-    assert transfer_end_s(one.radio, 0.0, size, 1.0, 1.5)[0] == inf
-    assert transfer_end_s(one.radio, 1.0, 0.0, 1.0, 50.0)[0] == 1.0
-
-
-def test_looking_ahead_changes_nothing() -> None:
-    plain, curious = station(fading(3)), station(fading(3))
-    transfer_end_s(curious.radio, 40.0, 1e6, 0.3, 90.0)
-    for one in (plain, curious):
-        one.radio.send(Someone(), 5e6, one.noted("a"))
-        one.clock.run_until(60)
-    assert curious.ends == plain.ends
-    assert curious.booked() == plain.booked()
-    assert curious.clock.events == plain.clock.events
+    assert user.energy_j == pytest.approx(joules + POWER.tail_s * POWER.tail_w, rel=1e-9, abs=1e-9)

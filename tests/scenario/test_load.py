@@ -171,7 +171,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "duration_s: 5",
             "duration_s: 5\nsead: 3",
             "world.yaml:3: sead: unknown key; did you mean 'seed'? Known: compare, controllers, "
-            "description, duration_s, jobs, limits, mismatch, name, networks, phones, record, seed, sites",
+            "description, duration_s, jobs, limits, links, mismatch, name, networks, phones, record, seed, sites",
             id="unknown key",
         ),
         pytest.param(
@@ -265,7 +265,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "offloading: cloud",
             "offloading: clod",
             "world.yaml:18: controllers.offloading: there is no controller 'clod' for slot "
-            "'offloading'; did you mean 'cloud'? Known: cloud, edge_best, edge_cpu, oracle, random",
+            "'offloading'; did you mean 'cloud'? Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
             id="unknown controller",
         ),
         pytest.param(
@@ -273,7 +273,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "model: mobilenet_v1\n    controllers: {offloading: randon}",
             "world.yaml:16: jobs.camera.controllers.offloading: there is no controller 'randon' "
             "for slot 'offloading'; did you mean 'random'? "
-            "Known: cloud, edge_best, edge_cpu, oracle, random",
+            "Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
             id="unknown controller of a job",
         ),
         pytest.param(
@@ -281,7 +281,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "compare:\n  offloading: [cloud, orcle]\ncontrollers:",
             "world.yaml:18: compare.offloading[1]: there is no controller 'orcle' for slot "
             "'offloading'; did you mean 'oracle'? "
-            "Known: cloud, edge_best, edge_cpu, oracle, random",
+            "Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
             id="unknown controller to compare",
         ),
         pytest.param(
@@ -905,14 +905,14 @@ def test_an_override_below_a_merged_mapping_changes_that_phone_only(tmp_path: Pa
         pytest.param(
             ("phones.pixel.cuont", 2),
             "command line: phones.pixel.cuont: unknown key; did you mean 'count'? "
-            "Known: ambient_c, app, brightness, charge, count, governor, network, plugged_in, "
-            "profile, rssi_dbm, runtime, screen_on",
+            "Known: ambient_c, app, brightness, charge, count, governor, mobility, network, "
+            "networks, plugged_in, profile, roaming, rssi_dbm, runtime, screen_on",
             id="unknown key",
         ),
         pytest.param(
             ("controllers.offloading", "clod"),
             "command line: controllers.offloading: there is no controller 'clod' for slot "
-            "'offloading'; did you mean 'cloud'? Known: cloud, edge_best, edge_cpu, oracle, random",
+            "'offloading'; did you mean 'cloud'? Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
             id="unknown name",
         ),
         pytest.param(
