@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent.parent
 RUN = """
 import sys, edgesim
 from edgesim.core import capacity
-edgesim.compare("quickstart", overrides={"phones.mi_8_pro.charge": 0.0005}, out=sys.argv[1])
+out = sys.argv[1]
+edgesim.compare("quickstart", overrides={"phones.mi_8_pro.charge": 0.0005}, out=out + "/quickstart")
+edgesim.run("commute", controllers={"offloading": "oracle"}, out=out + "/commute")
 print(capacity.__file__)
 """
 
@@ -51,5 +53,5 @@ def test_compiled_modules_give_the_same_bytes(tmp_path: Path) -> None:
     compiled_file, compiled = run(copy, tmp_path / "compiled")
     assert plain_file.endswith("capacity.py")
     assert not compiled_file.endswith(".py")
-    assert len(plain) == 5 * 6
+    assert len(plain) == 5 * 6 + 5
     assert plain == compiled
