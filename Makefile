@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FAST := build/fast
 HOT := $(addprefix edgesim/,core/capacity.py core/power.py core/signals.py hardware/battery.py hardware/memory.py \
 	hardware/phone.py hardware/processor.py \
-	hardware/thermal.py network/flows.py network/radio.py workloads/computation.py workloads/errand.py \
+	hardware/thermal.py network/flows.py network/mobility.py network/radio.py workloads/computation.py workloads/errand.py \
 	workloads/inference.py)
 
 .PHONY: run test test-slow check bench fast clean
