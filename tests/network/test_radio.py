@@ -196,7 +196,7 @@ def test_two_that_wait_for_one_promotion_share_it() -> None:
 
 def test_two_phones_share_a_cell_by_resource_blocks() -> None:
     bench = Bench()
-    near, near_meter, ann = bench.phone(-60.0)
+    near, _, ann = bench.phone(-60.0)
     far, far_meter, bob = bench.phone(-85.0)
     near_bps, far_bps = (LteRates(10, 1).up_bps(dbm) for dbm in (-60.0, -85.0))
     near.send(ann, near_bps / 8, "cloud")
