@@ -96,16 +96,17 @@ class Position(ABC):
         """Free what only times before ``time_s`` need; they must not be asked about again."""
 
 
-@dataclass(frozen=True, slots=True)
 class FixedPosition(Position):
     """One place for ever."""
 
-    x_m: float
-    y_m: float
+    __slots__ = ("_place",)
+
+    def __init__(self, x_m: float, y_m: float) -> None:
+        self._place = (x_m, y_m)
 
     def position(self, time_s: float) -> tuple[float, float]:
         """That place."""
-        return self.x_m, self.y_m
+        return self._place
 
     def rest(self, time_s: float) -> tuple[float, float] | None:
         """For ever."""
