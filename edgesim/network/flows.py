@@ -464,6 +464,8 @@ def _share_over_wires(air: Air, changed: Iterable[Wire]) -> None:
     for wire in changed:
         wire.airs[air] = None
         air._wires[wire] = None
+    if _stays_calm(air):
+        return
     # Airs that full wires join are worked out together; at first, only this one.
     airs: dict[Air, None] = {air: None}
     joined: dict[Wire, None] = {}
@@ -492,6 +494,37 @@ def _share_over_wires(air: Air, changed: Iterable[Wire]) -> None:
                 watcher.shares_changed()
     for wire in joined:
         wire.is_full = wire.load_bps >= wire.capacity_bps * (1.0 - 1e-9)
+
+
+def _stays_calm(air: Air) -> bool:
+    """Divide an air evenly if no wire of it has been full or becomes so; else do nothing."""
+    share = 1.0 / air.flows if air.flows else 0.0
+    lanes = air.lanes()
+    loads_bps = dict.fromkeys(air._wires, 0.0)
+    for lane in lanes:
+        for wire in lane.wires:
+            loads_bps[wire] += lane.rate_bps * share * lane.flows
+    for wire, load_bps in loads_bps.items():
+        others_bps = wire.load_bps - wire._loads_bps.get(air, 0.0)
+        if wire.is_full or load_bps + others_bps > wire.capacity_bps * (1.0 - 1e-6):
+            return False
+    now_s, first_s = air._clock._now, inf
+    for lane in lanes:
+        if share != lane.share:
+            lane._advance(now_s)
+            lane.share = share
+        first_s = min(first_s, lane._first_end_s())
+    for wire, load_bps in loads_bps.items():
+        if load_bps:
+            wire._loads_bps[air] = load_bps
+        else:
+            wire._loads_bps.pop(air, None)
+            wire.airs.pop(air, None)
+            del air._wires[wire]
+    air._timer.set(first_s)
+    for watcher in air._watchers:
+        watcher.shares_changed()
+    return True
 
 
 def _join(wire: Wire, airs: dict[Air, None], joined: dict[Wire, None]) -> None:
