@@ -8,6 +8,8 @@ from math import inf
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgesim.core.clock import Clock, Order
 from edgesim.core.power import Meter
@@ -250,6 +252,63 @@ def test_a_transfer_that_begins_where_there_is_no_signal_has_its_own_patience() 
     assert (ann.lost, bob.lost) == ([], [5.0])
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="Link._dead_since_s is one for all transfers of a link: whoever comes later has what is "
+    "left of the first one's patience",
+)
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_a_transfer_that_joins_one_without_signal_has_its_own_patience(is_given_up: bool) -> None:
+    bench = Bench("wifi", lost_after_s=3.0)
+    link, _, ann = bench.phone(-100.0)
+    bob = User(bench.clock)
+    link.send(ann, 1e6, "cloud")
+    bench.at(2, lambda: link.send(bob, 1e6, "cloud"))
+    if is_given_up:
+        bench.at(2.5, lambda: link.radio.abort(ann))
+    bench.clock.run_until(60)
+    assert (ann.lost, bob.lost) == ([] if is_given_up else [3.0], [5.0])
+
+
+# --- given up before a bit has flowed --------------------------------------------------------------
+
+
+def test_what_is_given_up_while_it_waits_for_paging_costs_nothing() -> None:
+    bench = Bench()
+    link, meter, user = bench.phone(-60.0)
+    link.receive(user, 1e6, "cloud")
+    bench.at(0.5, lambda: link.radio.abort(user))  # it would have been paged at 0.64 s
+    bench.clock.run_until(5)
+    assert (user.done, user.tails, user.energy_j) == ([], [], 0.0)
+    assert booked(meter) == {"idle": pytest.approx(5 * 0.01)}
+
+
+def test_a_promotion_goes_on_for_whoever_still_waits_for_it() -> None:
+    bench = Bench()
+    link, meter, ann = bench.phone(-60.0)
+    bob = User(bench.clock)
+    link.send(ann, 1e6, "cloud")
+    bench.at(0.05, lambda: link.send(bob, 1e5, "cloud"))
+    bench.at(0.15, lambda: link.radio.abort(ann))
+    bench.clock.run_until(60)
+    # Alone for 0.05 s, two for 0.1 s; the other one pays for the last 0.1 s and all that follows.
+    assert ann.energy_j == pytest.approx((0.05 + 0.1 / 2) * 0.8)
+    assert (ann.done, ann.tails) == ([], [])
+    assert bob.done == [pytest.approx(0.25 + 8e5 / LteRates(10, 1).up_bps(-60.0))]
+    assert booked(meter)["promotion"] == pytest.approx(0.25 * 0.8)
+
+
+def test_a_promotion_that_begins_anew_takes_its_whole_time_again() -> None:
+    bench = Bench()
+    link, meter, user = bench.phone(-60.0)
+    link.send(user, 1e5, "cloud")
+    bench.at(0.1, lambda: link.radio.abort(user))
+    bench.at(0.2, lambda: link.send(user, 1e5, "cloud"))
+    bench.clock.run_until(60)
+    assert user.done == [pytest.approx(0.2 + 0.25 + 8e5 / LteRates(10, 1).up_bps(-60.0))]
+    assert booked(meter)["promotion"] == pytest.approx((0.1 + 0.25) * 0.8)
+
+
 # --- Wi-Fi Direct --------------------------------------------------------------------------------
 
 
@@ -287,3 +346,86 @@ def test_a_radio_that_sends_and_receives_at_once_divides_its_time() -> None:
     link.receive(User(bench.clock), 156e6 / 8, "cloud")
     bench.clock.run_until(1.0)
     assert meter.power_w == pytest.approx(0.8 + 0.5 * (2.0 - 0.8))
+
+
+# --- whatever happens ------------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 400),
+        st.integers(0, 2),
+        st.sampled_from(["send", "send", "receive", "receive", "abort", "off and on", "look"]),
+        st.integers(0, 60),
+    ),
+    max_size=25,
+)
+FADES = st.lists(st.sampled_from([-55.0, -75.0, -88.0, -125.0]), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("kind", ["lte", "wifi"])
+@given(steps=STEPS, fades=st.tuples(FADES, FADES, FADES), patience_s=st.sampled_from([0.7, inf]))
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_watts_follow_the_airtime_and_the_books_balance(
+    kind: str,
+    steps: list[tuple[int, int, str, int]],
+    fades: tuple[list[float], ...],
+    patience_s: float,
+) -> None:
+    bench = Bench(kind, patience_s)
+    phones = [
+        bench.phone(signal(*((1.37 * k, dbm) for k, dbm in enumerate([*some, -55.0]))))
+        for some in fades
+    ]
+    users: list[tuple[int, User]] = []
+
+    def flowing(number: int, is_up: bool) -> int:
+        """Transfers of a phone in one direction that have a rate at present."""
+        link = phones[number][0]
+        bps = link.look().up_bps if is_up else link.look().down_bps
+        return sum(one.is_flowing and one.is_up == is_up for one in link.transfers) if bps else 0
+
+    def check() -> None:
+        totals = [sum(flowing(k, is_up) for k in range(3)) for is_up in (True, False)]
+        if kind == "wifi":
+            totals = [sum(totals)] * 2
+        for number, (link, meter, _) in enumerate(phones):
+            if any(one.is_flowing for one in link.transfers):
+                up, down = (
+                    flowing(number, is_up) / max(total, 1)
+                    for is_up, total in zip((True, False), totals, strict=True)
+                )
+                state = link.look()
+                extra_w = (state.send_w - state.listen_w) * up
+                extra_w += (state.receive_w - state.listen_w) * down
+                extra_w /= max(up + down, 1.0)
+                assert meter.power_w == pytest.approx(state.listen_w + extra_w, rel=1e-9)
+
+    for gap, number, what, size in steps:
+        link, _, _ = phones[number]
+        # On no moment at which a signal changes: who comes first then is another matter.
+        bench.clock.run_until(bench.clock.now + gap * 0.00777)
+        if what in ("send", "receive"):
+            user = User(bench.clock, f"job_{len(users) % 2}")
+            users.append((number, user))
+            (link.send if what == "send" else link.receive)(user, size * 2e4, "cloud")
+        elif what == "abort" and users:
+            of, user = users[size % len(users)]
+            phones[of][0].radio.abort(user)
+        elif what == "off and on":
+            link.radio.stop()
+            assert (link.radio.state.power_w, link.transfers) == (0.0, [])
+            link.radio.start()
+        bench.clock.run_until(bench.clock.now + 1e-6)
+        check()
+    bench.clock.run_until(bench.clock.now + 4000)
+    for number, (link, meter, _) in enumerate(phones):
+        assert link.radio.is_idle
+        assert meter.power_w == link.radio.power.idle_w
+        meter.audit()
+        rows = meter.bookings()
+        assert sum(row[3] for row in rows) == pytest.approx(meter.drawn_j, rel=1e-12)
+        of_users = sum(user.energy_j for of, user in users if of == number)
+        of_jobs = sum(row[3] for row in rows if row[2] != "none")
+        assert of_users == pytest.approx(of_jobs, rel=1e-9, abs=1e-12)
+    for air in (bench.network.up, bench.network.down):
+        assert air.flows == 0
