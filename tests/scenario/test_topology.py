@@ -116,6 +116,13 @@ def test_ways_lead_over_backhaul_and_links_and_add_up_their_round_trips(tmp_path
             "no phone of the job is attached to home",
         ),
         (
+            {"networks": {"beside": {"kind": "wifi_direct", "to": "tablet"}}, "links": {},
+             "sites": {"cloud": {"server": "t4", "rtt_ms": 30}}, "jobs.camera.sites": ["cloud"],
+             "phones.pixel.networks": {"beside": {"rssi_dbm": -50}}},
+            "jobs.camera.sites[0]",
+            "no network leads there; add one to 'networks'",
+        ),
+        (
             {"phones.tablet.networks": {"macro": {"rssi_dbm": -60}}},
             "phones.tablet.networks.macro",
             "galaxy_tab_s6 has no LTE",

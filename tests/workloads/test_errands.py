@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from edgesim.results.audit import audit
 from edgesim.results.result import Result
 from edgesim.scenario import references
 from edgesim.scenario.load import load_scenario
+from edgesim.workloads import menu
 
 CHECK = settings(derandomize=True, deadline=None, max_examples=12)
 
@@ -154,6 +157,94 @@ def test_a_host_that_runs_empty_fails_its_guest(tmp_path: Path) -> None:
     assert not result.requests.target.iloc[1:].str.startswith("tablet/").any()
 
 
+ONCE = {"kind": "periodic", "period_ms": 1e9, "offset_ms": 1}
+DORMANT_HOST = (
+    "Phone.is_on of a host at rest is that of its last look; begin() wakes it up though it"
+)
+
+
+@pytest.mark.xfail(strict=True, reason=f"{DORMANT_HOST} has run empty since the decision")
+def test_a_host_that_runs_empty_while_the_phone_decides_is_out_of_reach(tmp_path: Path) -> None:
+    tablet = {"profile": "galaxy_tab_s6", "charge": 1e-5}
+    path = scenario(
+        tmp_path,
+        **HOSTED | {"phones__tablet": tablet},
+        jobs__camera__decision_overhead_ms=40_000,
+        jobs__camera__arrivals=ONCE,
+    )
+    (row,) = run(path, "connected_edge").requests.itertuples()
+    assert (row.target.split("/")[0], row.status) == ("tablet", "failed:connection_lost")
+
+
+@pytest.mark.xfail(strict=True, reason=f"{DORMANT_HOST} has run empty before the next attempt")
+def test_a_host_that_runs_empty_between_attempts_is_out_of_reach(tmp_path: Path) -> None:
+    tablet = {"profile": "galaxy_tab_s6", "charge": 2e-5}
+    path = scenario(
+        tmp_path,
+        **HOSTED
+        | {
+            "phones__tablet": tablet,
+            "networks__beside__connection_lost_after_s": 0.5,
+            "phones__pixel__networks": {
+                "home": {"rssi_dbm": -60},
+                "beside": {
+                    "rssi_dbm": {
+                        "kind": "schedule",
+                        "period_s": 1000,
+                        "steps": [[0, -50], [0.002, -120], [5, -50]],
+                    }
+                },
+            },
+        },
+        jobs__camera__retries=1,
+        jobs__camera__retry_wait_ms=60_000,
+        jobs__camera__arrivals=ONCE,
+    )
+    (row,) = run(path, "connected_edge").requests.itertuples()
+    assert (row.attempts, row.status) == (2, "failed:connection_lost")
+
+
+def test_a_host_without_room_for_the_model_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(menu, "resident_bytes", lambda *_: 1e12)
+    path = scenario(
+        tmp_path, **HOSTED, jobs__camera__models_loaded="on_demand", jobs__camera__retries=1
+    )
+    requests = run(path, "connected_edge").requests
+    assert set(requests.status) == {"failed:host_out_of_memory"}
+    assert set(requests.attempts) == {2}
+    assert (requests.host_energy_j > 0).all()
+    own = run(path, "edge_cpu").requests
+    assert set(own.status) == {"failed:out_of_memory"}
+    assert set(own.attempts) == {1}  # what fails on the phone itself is not repeated
+
+
+def test_what_jobs_cost_is_what_requests_cost_here_and_there(tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        **HOSTED,
+        phones__pixel__count=3,
+        jobs__other=BASE["jobs"]["camera"]
+        | {"model": "mobilebert", "arrivals": {"kind": "poisson", "rate_per_s": 2}},
+        jobs__camera__retries=2,
+        jobs__camera__timeout_ms=600,
+        jobs__camera__arrivals={"kind": "poisson", "rate_per_s": 3},
+        sites__cloud__queue_limit=1,
+        sites__cloud__server="t2_small",
+    )
+    result = run(path, "random")
+    requests, energy = result.requests, result.energy
+    assert requests.status.nunique() > 1
+    for job in ("camera", "other"):
+        rows = requests[requests.job == job]
+        cost_j = rows.energy_j.sum() + rows.host_energy_j.sum()
+        on_phones = energy[(energy.job == job) & (energy.device != "cloud")]
+        assert cost_j == pytest.approx(on_phones.energy_j.sum(), rel=1e-9)
+        own = on_phones[on_phones.device != "tablet"]
+        assert rows.energy_j.sum() == pytest.approx(own.energy_j.sum(), rel=1e-9)
+
+
 def test_warm_up_is_not_in_the_summary(tmp_path: Path) -> None:
     result = run(scenario(tmp_path, jobs__camera__warmup_s=25))
     assert list(result.requests.phase) == ["warmup"] * 3 + ["evaluation"] * 7
@@ -287,3 +378,113 @@ def test_what_is_foreseen_comes_true_in_an_idle_world(
             assert row.status == "done"
             assert row.latency_s == pytest.approx(forecast.latency_s, rel=1e-9)
             assert row.energy_j == pytest.approx(forecast.energy_j, rel=1e-9)
+
+
+def foreseen_and_done(
+    tmp_path: Path, is_wanted: Callable[[Target], bool], **changes: Any
+) -> tuple[Forecast, Any]:
+    """What was foreseen of the only request, at the first target that is wanted, and its row."""
+    path = scenario(tmp_path, **changes | {"jobs__camera__arrivals": ONCE | {"offset_ms": 1000}})
+    first = run(path, "picks")  # to see what there is
+    assert len(first.requests) == 1
+    for number in range(40):
+        Picks.number = number
+        Picks.foreseen.clear()
+        (row,) = run(path, "picks").requests.itertuples()
+        ((_, target, forecast),) = Picks.foreseen
+        if is_wanted(target):
+            return forecast, row
+    raise AssertionError("there is no such option")
+
+
+def to_the_cloud(target: Target) -> bool:
+    return target.place == "cloud"
+
+
+def assert_true(forecast: Forecast, row: Any) -> None:
+    if row.status == "failed:connection_lost":
+        assert forecast.latency_s == inf
+        return
+    assert row.status == "done"
+    assert row.latency_s == pytest.approx(forecast.latency_s, rel=1e-9)
+    assert row.energy_j == pytest.approx(forecast.energy_j, rel=1e-9)
+
+
+AT_ONCE = pytest.mark.xfail(
+    strict=True,
+    reason="the signal comes back as patience ends: that is in time for the simulation "
+    "(Order.WEATHER), too late for what_if (dead_s >= lost_after_s)",
+)
+
+
+@pytest.mark.parametrize("dead_s", [1.9, pytest.param(2.0, marks=AT_ONCE), 2.1])
+def test_a_dead_spot_as_long_as_patience_is_foreseen(dead_s: float, tmp_path: Path) -> None:
+    steps = [[0, -60], [1.25, -110], [1.25 + dead_s, -60]]
+    rssi = {"kind": "schedule", "period_s": 1000, "steps": steps}
+    forecast, row = foreseen_and_done(
+        tmp_path,
+        to_the_cloud,
+        networks__home__connection_lost_after_s=2.0,
+        phones__pixel__networks={"home": {"rssi_dbm": rssi}},
+        jobs__camera__payload=10_000_000,
+    )
+    assert_true(forecast, row)
+
+
+MEANWHILE = pytest.mark.xfail(
+    strict=True,
+    reason="what_if goes by the link of the moment of deciding, the request by that of its start",
+)
+
+
+@pytest.mark.parametrize(
+    ("roaming", "change_s"),
+    [
+        pytest.param("house", 1.1, id="handed over meanwhile"),
+        pytest.param("house", 1.4, marks=MEANWHILE, id="in the gap of a handover"),
+        pytest.param(None, 1.4, id="in the gap of a switch"),
+        pytest.param(None, 1.05, marks=MEANWHILE, id="switched meanwhile"),
+    ],
+)
+def test_a_phone_that_changes_its_network_while_it_decides_is_foreseen(
+    roaming: str | None, change_s: float, tmp_path: Path
+) -> None:
+    falls = {"kind": "schedule", "period_s": 1000, "steps": [[0, -50], [change_s, -75]]}
+    same = {} if roaming is None else {"roaming": roaming}
+    forecast, row = foreseen_and_done(
+        tmp_path,
+        to_the_cloud,
+        networks={"home": {"kind": "wifi"} | same, "garden": {"kind": "wifi"} | same},
+        phones__pixel__networks={"home": {"rssi_dbm": falls}, "garden": {"rssi_dbm": -55}},
+        phones__pixel__roaming={"gap_ms": 200, "switch_gap_ms": 300},
+        jobs__camera__decision_overhead_ms=500,
+    )
+    assert_true(forecast, row)
+
+
+@pytest.mark.parametrize("kind", ["LTE", "wires", "dead spots", "a phone nearby"])
+@given(seed=st.integers(0, 1000), number=st.integers(0, 20))
+@settings(derandomize=True, deadline=None, max_examples=6)
+def test_what_is_foreseen_comes_true_in_the_tail_of_the_request_before(
+    kind: str, seed: int, number: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = scenario(
+        tmp_path_factory.mktemp("world"),
+        **WORLDS[kind],
+        seed=seed,
+        duration_s=120,
+        jobs__camera__arrivals={"kind": "periodic", "period_ms": 2_300, "offset_ms": 700},
+    )
+    Picks.number = number
+    Picks.foreseen.clear()
+    rows = list(run(path, "picks").requests.sort_values("time_s").itertuples())
+    is_free_s = 0.0
+    for number, ((time_s, _, forecast), row) in enumerate(zip(Picks.foreseen, rows, strict=True)):
+        assert row.time_s == time_s
+        end_s = time_s + (row.latency_s if row.status == "done" else 12.0)  # or it has been lost
+        next_s = rows[number + 1].time_s if number + 1 < len(rows) else inf
+        if row.status == "done" and is_free_s <= time_s and end_s <= next_s:
+            assert row.latency_s == pytest.approx(forecast.latency_s, rel=1e-9)
+            # Its tail is the next one's to cut short.
+            assert row.energy_j <= forecast.energy_j * (1 + 1e-9)
+        is_free_s = max(is_free_s, end_s)
