@@ -17,6 +17,7 @@ import edgesim
 from edgesim.controllers import offloading, registry
 from edgesim.controllers.slots import Forecast, OffloadingObservation, Target
 from edgesim.core.errors import ConfigError
+from edgesim.hardware.catalogue import shipped
 from edgesim.results.audit import audit
 from edgesim.results.result import Result
 from edgesim.scenario import references
@@ -488,3 +489,33 @@ def test_what_is_foreseen_comes_true_in_the_tail_of_the_request_before(
             # Its tail is the next one's to cut short.
             assert row.energy_j <= forecast.energy_j * (1 + 1e-9)
         is_free_s = max(is_free_s, end_s)
+
+
+@pytest.mark.parametrize(("period_s", "is_over"), [(10, False), (14, True)])
+def test_a_tail_that_ends_while_the_phone_decides_is_foreseen(
+    period_s: float, is_over: bool, tmp_path: Path
+) -> None:
+    path = scenario(
+        tmp_path,
+        networks__home={"kind": "lte"},
+        phones__pixel__networks={"home": {"rssi_dbm": -70}},
+        jobs__camera__decision_overhead_ms=8_000,
+        jobs__camera__arrivals={
+            "kind": "periodic",
+            "period_ms": 1000 * period_s,
+            "offset_ms": 1000,
+        },
+        duration_s=50,
+    )
+    Picks.number = -1
+    Picks.foreseen.clear()
+    rows = list(run(path, "picks").requests.sort_values("time_s").itertuples())
+    tail_s = shipped().phone("pixel_5").lte.tail_s  # type: ignore[union-attr]
+    for row, after, (_, target, forecast) in zip(rows, rows[1:], Picks.foreseen, strict=False):
+        assert (target.place, row.status) == ("cloud", "done")
+        assert row.latency_s == pytest.approx(forecast.latency_s, rel=1e-9)
+        tail_ends_s = row.time_s + row.latency_s + tail_s
+        assert tail_ends_s > after.time_s  # it is in progress when the next one is decided on
+        assert is_over == (tail_ends_s < after.time_s + 8)
+        if is_over and after.status == "done":
+            assert row.energy_j == pytest.approx(forecast.energy_j, rel=1e-9)
