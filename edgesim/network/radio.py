@@ -340,6 +340,7 @@ class Transfer(Flow):
         self.is_flowing = False  # not while it waits for a promotion or for the radio to listen
         self.activity = "transmit" if is_up else "receive"
         self.mark = 0.0
+        self.dead_since_s = inf  # since when it has had no rate
         self.partner: _PartnerEnd | None = None
 
     @property
@@ -458,7 +459,6 @@ class Link:
     __slots__ = (
         "_bandwidth",
         "_change_s",
-        "_dead_since_s",
         "_ether",
         "_followed_s",
         "_forgets",
@@ -502,7 +502,6 @@ class Link:
         self._partner: Partner | None = None
         self._change_s = -inf  # until when the present state holds
         self._followed_s = -inf  # the change of signal that the ether will tell of
-        self._dead_since_s = inf  # since when transfers have had no rate
         self._looks = 0
         self._forgets = forgets
         self._is_paused = False  # in the gap of a handover
@@ -579,7 +578,7 @@ class Link:
         self._is_paused = True
         for transfer in list(self.transfers):
             self._set_rate(transfer)
-        self._dead_since_s = inf
+            transfer.dead_since_s = inf
         self.radio.shares_changed()
 
     def resume(self) -> None:
@@ -688,25 +687,16 @@ class Link:
 
     def _watch_for_death(self) -> None:
         """Note since when transfers have no rate; after too long they are lost."""
-        if self._is_paused:
+        lost_after_s = self.network.lost_after_s
+        if self._is_paused or lost_after_s == inf:
             return
-        stuck = any(one.is_flowing and not one.rate_bps for one in self.transfers)
-        if not stuck:
-            self._dead_since_s = inf
-        elif self._dead_since_s == inf and self.network.lost_after_s < inf:
-            clock = self._ether.clock
-            self._dead_since_s = clock._now
-            at_s = clock._now + self.network.lost_after_s
-            clock.call_at(at_s, Order.COMPLETION, self._die, clock._now)
-
-    def _die(self, since_s: float) -> None:
-        if self._dead_since_s != since_s:
-            return
-        self._dead_since_s = inf
-        for transfer in [one for one in self.transfers if one.is_flowing and not one.rate_bps]:
-            if not transfer.is_cancelled:
-                self.abort(transfer)
-                transfer.user.connection_lost()
+        clock = self._ether.clock
+        for transfer in self.transfers:
+            if transfer.rate_bps or not transfer.is_flowing:
+                transfer.dead_since_s = inf
+            elif transfer.dead_since_s == inf:
+                transfer.dead_since_s = now_s = clock._now
+                clock.call_at(now_s + lost_after_s, Order.COMPLETION, _die, (transfer, now_s))
 
     def abort(self, transfer: Transfer) -> None:
         """Give a transfer up, booking what it has cost."""
@@ -721,11 +711,17 @@ class Link:
     def _leave(self, transfer: Transfer) -> None:
         """Take a transfer out and book it at both ends."""
         self.transfers.remove(transfer)
-        if not self.transfers:
-            self._dead_since_s = inf
         self.radio._leave(transfer)
         if transfer.partner is not None:
             transfer.partner.radio._leave(transfer.partner)
+
+
+def _die(since: tuple[Transfer, float]) -> None:
+    """A transfer is lost unless it has had a rate meanwhile."""
+    transfer, dead_since_s = since
+    if transfer.dead_since_s == dead_since_s and not transfer.is_cancelled:
+        transfer.link.abort(transfer)
+        transfer.user.connection_lost()
 
 
 def drawing_w(parts: Iterable[tuple[float, float, float]]) -> float:

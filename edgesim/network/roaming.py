@@ -192,6 +192,14 @@ class Connection:
                 link.forget(now_s)
         return self.links[number] if number >= 0 else None
 
+    def link_at(self, time_s: float) -> Link | None:
+        """The link that will serve the phone then."""
+        roaming = self._roaming
+        if roaming is None:
+            return self.links[0]
+        number = roaming.segment(time_s)[2]
+        return self.links[number] if number >= 0 else None
+
     def open(self, session: Session, link: Link) -> None:
         """Tell ``session`` what becomes of its connection over ``link``, until it is closed."""
         if self._roaming is not None:

@@ -344,7 +344,9 @@ class Request:
         """The link over which a place can be reached now, however weak it is."""
         phone = self._phone
         if place in phone.nearby:
-            return phone.nearby[place] if phone.hosts[place]().is_on else None
+            host = phone.hosts[place]()
+            host.look()  # at rest, it may have run empty
+            return phone.nearby[place] if host.is_on else None
         link = None if phone.connection is None else phone.connection.link()
         return link if link is not None and place in link.network.routes else None
 
@@ -565,10 +567,8 @@ class Request:
         if plan.place == DEVICE:
             end_s, energy_j = forecast_local(phone, plan, start_s)
         else:
-            link = self._link_to(plan.place)
-            assert link is not None
             end_s, energy_j = forecast_remote(
-                phone, link, plan, terms.input_bytes, terms.output_bytes, now_s, start_s
+                phone, plan, terms.input_bytes, terms.output_bytes, now_s, start_s
             )
         if end_s == inf or end_s - self.start_s > terms.timeout_s:
             return Forecast(inf, inf)

@@ -66,7 +66,6 @@ def _play(
 
 def forecast_remote(
     phone: Phone,
-    link: Link,
     plan: Plan,
     input_bytes: float,
     output_bytes: float,
@@ -77,13 +76,18 @@ def forecast_remote(
 
     Args:
         phone: the phone.
-        link: the way there.
         plan: what is done there.
         input_bytes: payload there,
         output_bytes: and back.
         now_s: the present.
         start_s: when it begins, now or later.
+
+    Returns:
+        Both infinite if no link leads there then, or the connection is lost on the way.
     """
+    link = _link_at(phone, plan.place, start_s)
+    if link is None:
+        return inf, inf
     radio, power = link.radio, link.radio.power
     sent = _Leg(phone, link, plan.place, start_s, radio.is_idle_at(start_s), is_up=True)
     uploaded_s = sent.carry(input_bytes)
@@ -115,6 +119,14 @@ def forecast_remote(
         return inf, inf
     tail_after_j = 0.0 if radio.transfers else tail_j(tail, inf)
     return end_s, sent.energy_j + gap_j + received.energy_j + tail_after_j
+
+
+def _link_at(phone: Phone, place: str, time_s: float) -> Link | None:
+    """The way to a place at that time."""
+    if place in phone.nearby:
+        return phone.nearby[place]
+    link = None if phone.connection is None else phone.connection.link_at(time_s)
+    return link if link is not None and place in link.network.routes else None
 
 
 def _served_s(phone: Phone, plan: Plan, arrive_s: float, now_s: float) -> float:
@@ -158,7 +170,7 @@ class _Leg:
 
     def carry(self, size_bytes: float) -> float:
         """Transfer so much; the moment of the last bit, infinity if the connection is lost."""
-        start_s, left_bits, dead_s = self.end_s, size_bytes * BITS_PER_BYTE, 0.0
+        start_s, left_bits, dead_since_s = self.end_s, size_bytes * BITS_PER_BYTE, inf
         if not self.goes_on_until(start_s):
             return inf
         parts = list(self.link.radio.watts())
@@ -179,11 +191,12 @@ class _Leg:
             busy_w = state.send_w if self._is_up else state.receive_w
             power_w = drawing_w([*parts, (state.listen_w, busy_w, airtime)])
             if left_bits and not rate_bps and not piece.is_gap:
-                dead_s += seconds
-                if dead_s >= piece.link.network.lost_after_s:
+                dead_since_s = min(dead_since_s, piece.start_s)
+                # A signal that comes back at the last moment is in time.
+                if piece.end_s > dead_since_s + piece.link.network.lost_after_s:
                     return inf
             else:
-                dead_s = 0.0
+                dead_since_s = inf
             self.energy_j += power_w * seconds / sharing
             self.end_s = piece.start_s + seconds
             if not left_bits:

@@ -252,11 +252,6 @@ def test_a_transfer_that_begins_where_there_is_no_signal_has_its_own_patience() 
     assert (ann.lost, bob.lost) == ([], [5.0])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Link._dead_since_s is one for all transfers of a link: whoever comes later has what is "
-    "left of the first one's patience",
-)
 @pytest.mark.parametrize("is_given_up", [False, True])
 def test_a_transfer_that_joins_one_without_signal_has_its_own_patience(is_given_up: bool) -> None:
     bench = Bench("wifi", lost_after_s=3.0)
