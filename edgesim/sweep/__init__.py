@@ -1,0 +1,1 @@
+"""Sweeps: one scenario under many controllers, keys and seeds, compared in pairs."""
