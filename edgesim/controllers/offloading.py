@@ -8,12 +8,13 @@ Connected Edge, Opt).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
 from edgesim.controllers.slots import (
     DEVICE,
+    Forecast,
     OffloadingObservation,
     OffloadingOutcome,
     Option,
@@ -30,6 +31,8 @@ __all__ = [
     "Oracle",
     "ProfileRule",
     "Random",
+    "accurate",
+    "best_forecast",
 ]
 
 
@@ -46,6 +49,9 @@ class FixedRule:
         self, observation: OffloadingObservation, decision: Target, outcome: OffloadingOutcome
     ) -> None:
         """Take no note."""
+
+    def freeze(self) -> None:
+        """There is nothing to freeze."""
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing has been learned."""
@@ -108,7 +114,7 @@ class EdgeBest(ProfileRule):
     def _choose(
         self, options: tuple[Option, ...], deadline_s: float, accuracy_min: float
     ) -> Target:
-        pool = _accurate(_local(options) or options, accuracy_min)
+        pool = accurate(_local(options) or options, accuracy_min)
         in_time = [o for o in pool if o.compute_s <= deadline_s]
         if in_time:
             return min(in_time, key=lambda o: (o.compute_energy_j, o.compute_s)).target
@@ -133,7 +139,7 @@ class Cloud(EdgeBest):
         ]
         if not elsewhere:
             return super()._choose(options, deadline_s, accuracy_min)
-        return min(_accurate(elsewhere, accuracy_min), key=lambda o: o.compute_s).target
+        return min(accurate(elsewhere, accuracy_min), key=lambda o: o.compute_s).target
 
 
 class ConnectedEdge(Cloud):
@@ -180,25 +186,32 @@ class Oracle(FixedRule):
         """The option of least energy among those that will be in time."""
         what_if = observation.what_if
         assert what_if is not None
-        best: Target | None = None
-        best_key = (2, inf, inf)
-        for option in _accurate(observation.options, observation.accuracy_min):
-            latency_s, energy_j = what_if(option.target)
-            if latency_s <= observation.deadline_s and latency_s < inf:
-                key = (0, energy_j, latency_s)
-            else:
-                key = (1, latency_s, energy_j)
-            if best is None or key < best_key:
-                best, best_key = option.target, key
-        assert best is not None
-        return best
+        pool = accurate(observation.options, observation.accuracy_min)
+        return best_forecast(
+            ((option.target, what_if(option.target)) for option in pool), observation.deadline_s
+        )
+
+
+def best_forecast(forecasts: Iterable[tuple[Target, Forecast]], deadline_s: float) -> Target:
+    """The target of least energy among those in time; if none is, the one that is done first."""
+    best: Target | None = None
+    best_key = (2, inf, inf)
+    for target, (latency_s, energy_j) in forecasts:
+        if latency_s <= deadline_s and latency_s < inf:
+            key = (0, energy_j, latency_s)
+        else:
+            key = (1, latency_s, energy_j)
+        if best is None or key < best_key:
+            best, best_key = target, key
+    assert best is not None
+    return best
 
 
 def _local(options: tuple[Option, ...]) -> list[Option]:
     return [o for o in options if o.target.place == DEVICE]
 
 
-def _accurate(options: Sequence[Option], accuracy_min: float) -> Sequence[Option]:
+def accurate(options: Sequence[Option], accuracy_min: float) -> Sequence[Option]:
     """The options that are accurate enough; if there are none, the most accurate ones."""
     enough = [o for o in options if o.accuracy >= accuracy_min]
     if enough:

@@ -8,21 +8,38 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from edgesim.controllers.slots import Setting
+from edgesim.core.documents import Schema
 from edgesim.core.errors import EdgesimError, did_you_mean
 
-__all__ = ["CONTROLLERS", "SLOTS", "Entry", "make_controller", "unknown_controller"]
+__all__ = [
+    "CONTROLLERS",
+    "SLOTS",
+    "Entry",
+    "controller_class",
+    "make_controller",
+    "parameters_of",
+    "unknown_controller",
+]
 
 
 class Entry(NamedTuple):
-    """Where a controller's class is, and what it does in one line."""
+    """Where a controller's class is, and what it does in one line.
+
+    Attributes:
+        slot: the slot that it can sit in.
+        path: ``package.module:Class``.
+        summary: what it does.
+        settings: parameters in which it differs from its class's defaults.
+    """
 
     slot: str
     path: str
     summary: str
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
-def _entry(slot: str, path: str, summary: str) -> Entry:
-    return Entry(slot, f"edgesim.controllers.{path}", summary)
+def _entry(slot: str, path: str, summary: str, **settings: Any) -> Entry:
+    return Entry(slot, f"edgesim.controllers.{path}", summary, MappingProxyType(settings))
 
 
 CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
@@ -44,6 +61,17 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             "the fastest processor of a phone nearby (Wi-Fi Direct); without one as edge_best",
         ),
         "random": _entry("offloading", "offloading:Random", "any possible target"),
+        "autoscale": _entry(
+            "offloading",
+            "autoscale:AutoScale",
+            "AutoScale (MICRO 2020): Q-learning over binned conditions, misses penalised",
+        ),
+        "autoscale_paper": _entry(
+            "offloading",
+            "autoscale:AutoScale",
+            "AutoScale with the reward as recalled from the paper, which hardly minds misses",
+            reward="recalled",
+        ),
         "oracle": _entry(
             "offloading",
             "offloading:Oracle",
@@ -57,17 +85,42 @@ SLOTS = ("offloading",)
 """The slots there are."""
 
 
+def controller_class(name: str, slot: str) -> type:
+    """The class of the controller called ``name``, or of ``package.module:Class``.
+
+    Raises:
+        EdgesimError: if there is none for that slot, or it cannot be imported.
+    """
+    entry = CONTROLLERS.get(name)
+    path = name if entry is None else entry.path
+    if (entry is not None and entry.slot != slot) or ":" not in path:
+        raise EdgesimError(unknown_controller(name, slot))
+    module_name, _, class_name = path.partition(":")
+    try:
+        found = getattr(import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EdgesimError(f"controller {name!r} cannot be imported: {error}") from error
+    if not isinstance(found, type):
+        raise EdgesimError(f"controller {name!r} is not a class")
+    return found
+
+
+def parameters_of(kind: type) -> type[Schema] | None:
+    """The schema of a controller's parameters: its class attribute ``Parameters``, if it has any."""
+    found = getattr(kind, "Parameters", None)
+    return found if isinstance(found, type) and issubclass(found, Schema) else None
+
+
 def make_controller(name: str, setting: Setting) -> Any:
     """Make the controller called ``name``.
+
+    Its parameters are those of the setting; if that has none, its own defaults.
 
     Raises:
         EdgesimError: if there is none for that slot.
     """
-    entry = CONTROLLERS.get(name)
-    if entry is None or entry.slot != setting.slot:
-        raise EdgesimError(unknown_controller(name, setting.slot))
-    module, _, class_name = entry.path.partition(":")
-    return getattr(import_module(module), class_name)(setting)
+    kind = controller_class(name, setting.slot)
+    return kind(setting)
 
 
 def unknown_controller(name: str, slot: str) -> str:

@@ -14,13 +14,16 @@ Slot ``offloading``: where to run one inference request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from edgesim.core.errors import EdgesimError
+from edgesim.hardware.specs import PhoneSpec
+from edgesim.network.radio import LinkState
 from edgesim.nn.model import ModelCost
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "Controller",
     "ControllerError",
     "Forecast",
+    "Lesson",
     "OffloadingController",
     "OffloadingObservation",
     "OffloadingOutcome",
@@ -113,6 +117,9 @@ class OffloadingObservation(NamedTuple):
         network: the name of the network that serves the phone; empty if none does.
         rssi_dbm: strength of its signal; NaN without a network.
         nearby_rssi_dbm: likewise of the strongest phone nearby (Wi-Fi Direct); NaN without.
+        link: what the phone's profile promises of its network at this signal: rates with the air to
+            itself, watts while sending and receiving; ``None`` without a network.
+        nearby_link: likewise of the strongest phone nearby.
         co_cpu: share of the CPU that other apps use, in [0, 1].
         co_mem: share of the memory bandwidth that other apps use, in [0, 1].
         charge: of the battery, in [0, 1].
@@ -136,6 +143,8 @@ class OffloadingObservation(NamedTuple):
     network: str
     rssi_dbm: float
     nearby_rssi_dbm: float
+    link: LinkState | None
+    nearby_link: LinkState | None
     co_cpu: float
     co_mem: float
     charge: float
@@ -156,6 +165,7 @@ class OffloadingOutcome(NamedTuple):
             it: with the noise that the scenario gives meters.
         deadline_met: whether it was done in time; a request without a deadline is in time if done.
         accuracy: of the model in the precision it ran in; NaN if it failed.
+        send_s, receive_s: how long its transfers there and back took; 0 if it ran on the phone.
     """
 
     status: str
@@ -163,6 +173,20 @@ class OffloadingOutcome(NamedTuple):
     energy_j: float
     deadline_met: bool
     accuracy: float
+    send_s: float = 0.0
+    receive_s: float = 0.0
+
+
+class Lesson(NamedTuple):
+    """What a controller made of an outcome; written down beside the decision.
+
+    Attributes:
+        reward: what it reckoned the outcome to be worth, in its own unit.
+        is_explored: whether it had decided at random to find out.
+    """
+
+    reward: float
+    is_explored: bool
 
 
 ObservationT = TypeVar("ObservationT", contravariant=True)
@@ -184,8 +208,13 @@ class Controller(Protocol[ObservationT, DecisionT, OutcomeT]):
     def decide(self, observation: ObservationT) -> DecisionT:
         """Choose."""
 
-    def learn(self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT) -> None:
+    def learn(
+        self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT
+    ) -> Lesson | None:
         """Take note of what came of an earlier decision."""
+
+    def freeze(self) -> None:
+        """Training is over: from now on use what has been learned, explore and learn no more."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything it has learned, as plain data."""
@@ -203,14 +232,31 @@ class Setting:
     """What a controller is told when it is made.
 
     Attributes:
-        job: the job it works for.
+        job: the job it works for; empty if it works for all that name no other.
         slot: the slot it sits in.
         rng: its own random stream.
+        parameters: what the scenario sets, an instance of its class's ``Parameters``; ``None`` if it
+            has none.
+        phones: the phones it decides for, by the names of their profiles.
+        options: slot ``offloading``: all that these can ever choose, by profile, a target once: for
+            several models, as the profiles promise it for the first of them.
+        models: what its jobs run.
+        folder: that the scenario's relative paths start from.
     """
 
     job: str
     slot: str
     rng: np.random.Generator
+    parameters: Any = None
+    phones: Mapping[str, PhoneSpec] = field(default_factory=dict)
+    options: Mapping[str, Sequence[Option]] = field(default_factory=dict)
+    models: Sequence[ModelCost] = ()
+    folder: Path = Path()
+
+    @property
+    def seat(self) -> str:
+        """Where it sits: ``SLOT``, or ``JOB.SLOT`` if it works for one job."""
+        return f"{self.job}.{self.slot}" if self.job else self.slot
 
 
 class ControllerError(EdgesimError):
@@ -259,14 +305,22 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
             raise self.error(f"raised {type(error).__name__}: {error}") from error
         reply(decision)
 
-    def learn(self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT) -> None:
-        """Tell the controller what came of its decision.
+    def freeze(self) -> None:
+        """Tell the controller that training is over."""
+        freeze = getattr(self._controller, "freeze", None)
+        if freeze is not None:
+            freeze()
+
+    def learn(
+        self, observation: ObservationT, decision: DecisionT, outcome: OutcomeT
+    ) -> Lesson | None:
+        """Tell the controller what came of its decision; says what it made of it.
 
         Raises:
             ControllerError: if the controller raises an exception.
         """
         try:
-            self._controller.learn(observation, decision, outcome)
+            return self._controller.learn(observation, decision, outcome)
         except Exception as error:
             raise self.error(f"raised {type(error).__name__} in learn(): {error}") from error
 

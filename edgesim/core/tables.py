@@ -58,8 +58,29 @@ _ALL = (
             "skin_c": "real",  # null if the profile knows nothing of heat
             "cold_start": "truth",  # whether it waited for its model to be loaded; null elsewhere
             "phase": "text",  # warmup, training, evaluation
+            # With check.oracle, else null: what the oracle would have chosen, foreseen of that and of
+            # the target that was chosen; no number where it would never have ended.
+            "oracle_target": "text",
+            "oracle_latency_s": "real",
+            "oracle_energy_j": "real",
+            "forecast_latency_s": "real",
+            "forecast_energy_j": "real",
         },
         ("time_s", "job", "device"),
+    ),
+    TableSpec(
+        "forecasts",
+        "a target that a request could have run on",
+        {
+            "time_s": "real",
+            "job": "text",
+            "device": "text",
+            "target": "text",
+            "accuracy": "real",
+            "latency_s": "real",  # no number where it would never have ended
+            "energy_j": "real",
+        },
+        ("time_s", "job", "device", "target"),
     ),
     TableSpec(
         "decisions",

@@ -37,6 +37,10 @@ def inference_summary(requests: pa.Table, jobs: Sequence[str]) -> dict[str, Scal
         ``deadline_violation_ratio``: share that was late or failed, of those with a deadline whose
         fate is known; ``accuracy_violation_ratio``: share answered less accurately than required,
         of those that are done and have a requirement (both null if there are none).
+        And, if the oracle was asked: ``oracle_agreement_action``: share that ran on the very target
+        that it would have chosen; ``oracle_agreement_place``: at the same place and processor, at
+        whatever level and precision; ``oracle_agreement_within_5pct``: that needed, as foreseen, no
+        more than 5 % more energy than its choice and was in time if that was.
     """
     evaluated = requests.filter(pc.equal(requests["phase"], "evaluation"))
     summary = _of_rows(evaluated)
@@ -56,7 +60,7 @@ def _of_rows(rows: pa.Table) -> dict[str, Scalar]:
     target = rows["target"].drop_null()
     away = len(target) - _count(pc.starts_with(target, f"{DEVICE}/"))
     p50, p99 = np.quantile(latency_s, [0.5, 0.99]).tolist() if len(latency_s) else (None, None)
-    return {
+    return _agreement(rows) | {
         "requests": rows.num_rows,
         "requests_failed": _count(pc.starts_with(status, "failed")),
         "requests_unfinished": _count(pc.equal(status, "unfinished")),
@@ -67,6 +71,35 @@ def _of_rows(rows: pa.Table) -> dict[str, Scalar]:
         "deadline_violation_ratio": 1.0 - _count(met) / len(met) if len(met) else None,
         "accuracy_violation_ratio": _count(poor) / len(poor) if len(poor) else None,
     }
+
+
+def _agreement(rows: pa.Table) -> dict[str, Scalar]:
+    """How often the oracle's choice was made, of the requests about which it was asked."""
+    asked = rows.filter(pc.and_(pc.is_valid(rows["oracle_target"]), pc.is_valid(rows["target"])))
+    if not asked.num_rows:
+        return {}
+    chosen, best = asked["target"].to_pylist(), asked["oracle_target"].to_pylist()
+    place = [_place(a) == _place(b) for a, b in zip(chosen, best, strict=True)]
+
+    def foreseen(column: str) -> Any:
+        return pc.fill_null(asked[column], np.inf).to_numpy()
+
+    deadline_s = foreseen("deadline_s")
+    in_time = foreseen("forecast_latency_s") <= deadline_s
+    alike = in_time == (foreseen("oracle_latency_s") <= deadline_s)
+    near = foreseen("forecast_energy_j") <= 1.05 * foreseen("oracle_energy_j")
+    return {
+        "oracle_agreement_action": float(
+            np.mean([a == b for a, b in zip(chosen, best, strict=True)])
+        ),
+        "oracle_agreement_place": float(np.mean(place)),
+        "oracle_agreement_within_5pct": float(np.mean(alike & near)),
+    }
+
+
+def _place(target: str) -> tuple[str, ...]:
+    """Place and processor of a target."""
+    return tuple(target.split("/")[:2])
 
 
 def _count(mask: Any) -> int:

@@ -19,6 +19,7 @@ from edgesim.scenario.schema import (
     Scenario,
     ScheduleSpec,
     TraceSpec,
+    TurnsSpec,
 )
 from edgesim.workloads.arrivals import integrated_rate, traced_arrivals
 
@@ -66,6 +67,8 @@ def _expected_arrivals(spec: ArrivalsSpec, recordings: Recordings, duration_s: f
         case DiurnalSpec():
             times_s, rates_per_s = zip(*spec.steps, strict=True)
             return integrated_rate(times_s, rates_per_s, spec.period_s, duration_s)
+        case TurnsSpec():
+            return duration_s / spec.spacing_s / spec.of
         case ArrivalTraceSpec():
             return traced_arrivals(
                 recordings.arrivals_s[spec.file],

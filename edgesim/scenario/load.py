@@ -12,6 +12,7 @@ from edgesim.controllers.registry import SLOTS
 from edgesim.core.documents import (
     Document,
     KeyPath,
+    Schema,
     check,
     parse_document,
     read_document,
@@ -30,6 +31,7 @@ from edgesim.scenario.references import (
     own_models,
 )
 from edgesim.scenario.schema import Scenario
+from edgesim.scenario.seats import settings_of
 from edgesim.scenario.topology import disconnected
 
 __all__ = [
@@ -54,6 +56,7 @@ class LoadedScenario:
         catalogue: the profiles it may use.
         models: the models that its jobs run, by name.
         recordings: what it has from files of its own.
+        settings: parameters of controllers, by name.
     """
 
     scenario: Scenario
@@ -61,6 +64,7 @@ class LoadedScenario:
     catalogue: Catalogue
     models: Mapping[str, ModelCost]
     recordings: Recordings
+    settings: Mapping[str, Schema]
 
 
 Override = tuple[str, Any]
@@ -119,6 +123,9 @@ def load_scenario(
     catalogue = Catalogue([folder] if folder.is_dir() else [])
     scenario, found = check(document, Scenario)
     problems += found
+    data = document.data if isinstance(document.data, dict) else {}
+    settings, found = settings_of(document, mapping(data, "settings"))
+    problems += found
     own = own_models(path)
     problems += dangling(document, catalogue, own)
     recordings = Recordings()
@@ -133,7 +140,8 @@ def load_scenario(
             problems += too_much(document, scenario, recordings)
     if problems or scenario is None:
         raise ConfigError(problems)
-    return LoadedScenario(scenario, path, catalogue, models_of(scenario, own), recordings)
+    models = models_of(scenario, own)
+    return LoadedScenario(scenario, path, catalogue, models, recordings, settings)
 
 
 def parse_override(text: str) -> Override:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgesim.controllers.registry import CONTROLLERS, SLOTS, unknown_controller
 from edgesim.core.documents import Document, KeyPath
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue
@@ -17,6 +16,7 @@ from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
 from edgesim.scenario.schema import Scenario, batching_by_processor, load_by_processor
+from edgesim.scenario.seats import unknown_controllers
 
 __all__ = [
     "dangling",
@@ -58,7 +58,7 @@ def dangling(
 
     profiles = [name for name, _ in catalogue.files()]
     networks, sites, phones = (mapping(data, key) for key in ("networks", "sites", "phones"))
-    links = mapping(data, "links")
+    links, settings = mapping(data, "links"), mapping(data, "settings")
     for key, network in entries(networks):
         path = ("networks", key)
         for index, link in enumerate(_list(network, "backhaul")):
@@ -75,7 +75,9 @@ def dangling(
             look((*path, "networks", name), name, networks, "network")
         problems += _unloadable(document, (*path, "profile"), group, catalogue)
         problems += _unknown_runtime(document, (*path, "runtime"), group, catalogue)
-        problems += _unknown_apps(document, (*path, "app"), group.get("app"), catalogue)
+        problems += _unknown_apps(
+            document, (*path, "app"), group.get("app"), catalogue, mapping(data, "apps")
+        )
         problems += _not_in_phone(document, path, group, catalogue)
     for key, site in entries(sites):
         path = ("sites", key)
@@ -105,14 +107,18 @@ def dangling(
                 if name in names[:index]:
                     message = f"{name!r} is given twice"
                     problems.append(document.problem((*path, list_key, index), message))
-        problems += _unknown_controllers(document, (*path, "controllers"), job.get("controllers"))
+        problems += unknown_controllers(
+            document, (*path, "controllers"), job.get("controllers"), settings
+        )
         problems += _empty_slots(document, path, job, data)
         if key == "none":
             problems.append(document.problem(path, "'none' means no job; rename it"))
-    problems += _unknown_controllers(document, ("controllers",), data.get("controllers"))
+    problems += unknown_controllers(document, ("controllers",), data.get("controllers"), settings)
     for slot, names in mapping(data, "compare").items():
         for index, name in enumerate(names if isinstance(names, list) else ()):
-            problems += _unknown_controllers(document, ("compare",), {slot: name}, (index,))
+            problems += unknown_controllers(
+                document, ("compare",), {slot: name}, settings, (index,)
+            )
         if isinstance(names, list) and len({str(name) for name in names}) < len(names):
             problems.append(document.problem(("compare", slot), "a name is given twice"))
     devices: dict[str, str] = dict.fromkeys(sites, "a site")
@@ -196,7 +202,11 @@ def _unknown_runtime(
 
 
 def _unknown_apps(
-    document: Document, path: KeyPath, spec: object, catalogue: Catalogue
+    document: Document,
+    path: KeyPath,
+    spec: object,
+    catalogue: Catalogue,
+    own: Mapping[str, Any],
 ) -> list[Problem]:
     """Apps that are named but not known, wherever the signal names them; and broken ones."""
     names: list[tuple[KeyPath, object]] = [(path, spec)]
@@ -208,10 +218,10 @@ def _unknown_apps(
             for k, step in enumerate(_list(spec, "steps"))
             if isinstance(step, list) and len(step) == 2
         ]
-    known = [NO_APP.name, *catalogue.names("app")]
+    known = [NO_APP.name, *own, *catalogue.names("app")]
     problems = []
     for place, name in names:
-        if not isinstance(name, str) or name == NO_APP.name:
+        if not isinstance(name, str) or name == NO_APP.name or name in own:
             continue
         if name not in known:
             message = f"there is no app {name!r}; {did_you_mean(name, known)}"
@@ -304,20 +314,6 @@ def fixed_level(processor: ProcessorSpec, mhz: float) -> int | None:
         if abs(level.frequency_hz / 1e6 - mhz) <= 0.5:
             return index
     return None
-
-
-def _unknown_controllers(
-    document: Document, path: KeyPath, chosen: object, end: KeyPath = ()
-) -> list[Problem]:
-    problems = []
-    for slot, name in chosen.items() if isinstance(chosen, dict) else ():
-        if slot not in SLOTS or not isinstance(name, str):
-            continue  # the schema has told of it
-        entry = CONTROLLERS.get(name)
-        if entry is None or entry.slot != slot:
-            message = unknown_controller(name, str(slot))
-            problems.append(document.problem((*path, slot, *end), message))
-    return problems
 
 
 def _empty_slots(

@@ -12,12 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from edgesim.controllers.learned import dump_state
 from edgesim.core.errors import ConfigError, EdgesimError, Problem
 from edgesim.core.recorder import Recorder, write_atomically
 from edgesim.results.result import Comparison, Result
 from edgesim.results.summary import inference_summary
 from edgesim.scenario.load import LoadedScenario, Override, load_scenario
-from edgesim.scenario.schema import Scenario
+from edgesim.scenario.schema import BlockTrainingSpec, Scenario
+from edgesim.scenario.training import train
 from edgesim.scenario.world import World
 
 __all__ = ["compare", "run", "run_loaded"]
@@ -108,9 +110,21 @@ def _changes(overrides: Mapping[str, Any] | None, seed: int | None) -> list[Over
 
 
 def run_loaded(
-    loaded: LoadedScenario, *, out: str | Path | None = None, progress: Progress | None = None
+    loaded: LoadedScenario,
+    *,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    learned: Path | None = None,
 ) -> Result:
-    """Run a scenario that has been loaded; arguments and result as for :func:`run`."""
+    """Run a scenario that has been loaded; arguments and result as for :func:`run`.
+
+    Args:
+        loaded: the scenario.
+        out: as for :func:`run`.
+        progress: as for :func:`run`; training beforehand is the first half.
+        learned: a folder where what controllers learn in training is kept by what they learned it
+            from, so that other runs need not train them again.
+    """
     scenario = loaded.scenario
     missing = [
         job
@@ -129,6 +143,8 @@ def run_loaded(
     recorder = Recorder(folder, _tables(scenario))
     world = World(loaded, recorder)
     manifest = _manifest(loaded, world)
+    trains = isinstance(scenario.training, BlockTrainingSpec) and bool(world.learners)
+    halves = _halves(progress) if trains else (progress, progress)
 
     def write_manifest(status: str, **more: Any) -> None:
         manifest.update(status=status, **more)
@@ -140,7 +156,9 @@ def run_loaded(
     status = "complete"
     try:
         try:
-            world.run(progress)
+            if trains:
+                manifest["training"] = _train(loaded, world, learned, halves[0])
+            world.run(halves[1])
         except KeyboardInterrupt:
             status = "interrupted"
         summary = world.finish()
@@ -148,6 +166,9 @@ def run_loaded(
         summary |= inference_summary(finished["requests"], list(scenario.jobs))
         if folder is not None:
             write_atomically(folder / "summary.json", _json(summary))
+            if world.learners:
+                state = {seat: each.state_dict() for seat, each in world.learners.items()}
+                write_atomically(folder / "learned.json", dump_state(state))
         write_manifest(status, wall_s=time.perf_counter() - started)
     except (EdgesimError, OSError) as error:
         _salvage(world, recorder)
@@ -159,6 +180,27 @@ def run_loaded(
     return Result(manifest, summary, finished, folder)
 
 
+def _halves(progress: Progress | None) -> tuple[Progress | None, Progress | None]:
+    """The progress of training, and of the run after it, as shares of both."""
+    if progress is None:
+        return None, None
+    return (lambda share: progress(0.5 * share)), (lambda share: progress(0.5 + 0.5 * share))
+
+
+def _train(
+    loaded: LoadedScenario, world: World, learned: Path | None, progress: Progress | None
+) -> dict[str, Any]:
+    """Have the controllers of a world learn elsewhere first; says what that took."""
+    states = train(loaded, cache=learned, progress=progress)
+    training = loaded.scenario.training
+    assert isinstance(training, BlockTrainingSpec)
+    for seat, controller in sorted(world.learners.items()):
+        controller.load_state_dict(states[seat])
+        if training.is_frozen:
+            controller.freeze()
+    return dict(states["training"])
+
+
 def _salvage(world: World, recorder: Recorder) -> None:
     """Keep what has happened before an error: settle what can be settled, write what can be."""
     with suppress(EdgesimError):
@@ -168,7 +210,11 @@ def _salvage(world: World, recorder: Recorder) -> None:
 
 
 def _tables(scenario: Scenario) -> list[str]:
-    optional = {"decisions": scenario.record.decisions, "states": scenario.record.states}
+    optional = {
+        "decisions": scenario.record.decisions,
+        "forecasts": scenario.record.forecasts,
+        "states": scenario.record.states,
+    }
     return ["requests", "energy", "devices", *(name for name, wanted in optional.items() if wanted)]
 
 

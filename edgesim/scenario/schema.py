@@ -624,8 +624,29 @@ class DiurnalSpec(Schema):
         return self
 
 
+class TurnsSpec(Schema):
+    """So many requests in a row, then it is the turn of other jobs."""
+
+    kind: Literal["turns"]
+    visits: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Requests in each turn."""
+    spacing_s: Annotated[float, Field(ge=1e-3, le=1e6)]
+    """From one to the next; the first of all comes after half of it."""
+    turn: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Which turn is this job's, from 0 on,"""
+    of: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """of so many that follow each other."""
+
+    @model_validator(mode="after")
+    def _has_turn(self) -> Self:
+        if self.turn >= self.of:
+            raise ValueError(f"there is no turn {self.turn} of {self.of}; the first is turn 0")
+        return self
+
+
 ArrivalsSpec = Annotated[
-    PoissonSpec | PeriodicSpec | ArrivalTraceSpec | DiurnalSpec, Field(discriminator="kind")
+    PoissonSpec | PeriodicSpec | ArrivalTraceSpec | DiurnalSpec | TurnsSpec,
+    Field(discriminator="kind"),
 ]
 
 
@@ -658,6 +679,10 @@ class InferenceJobSpec(Schema):
     models_loaded: Literal["at_start", "on_demand"] = "at_start"
     """Whether the model is in the phones' memory from the start, for as many targets as fit (the
     cheapest first), or is loaded when it is first used; evicted, it is loaded again."""
+    targets: Literal["all", "autoscale"] = "all"
+    """Where requests may run: wherever the model can, or what AutoScale chooses from: of a phone the
+    fastest-clocked CPU cluster in FP32 and INT8, GPU in FP32 and FP16, DSP in INT8; of a phone nearby
+    CPU in FP32, GPU in FP16, DSP in INT8; of a site CPU and GPU in FP32."""
     controllers: dict[SlotName, str] = {}
     """Who sits in the slots of this job, before the scenario's own."""
 
@@ -681,6 +706,8 @@ class RecordSpec(Schema):
 
     decisions: bool = True
     """Fill decisions.parquet."""
+    forecasts: bool = False
+    """Fill forecasts.parquet: what would have come of every target of every request. Slow."""
     states: StatesSpec | None = None
     """Fill states.parquet. Default: not."""
 
@@ -693,6 +720,59 @@ class MismatchSpec(Schema):
     sigma is this many times the cost model's own error there."""
     meter_noise: Annotated[float, Field(ge=0, le=1)] = 0.07
     """Standard deviation of the energies that controllers are told, relative to the truth."""
+
+
+class CheckSpec(Schema):
+    """What is compared with what could have been known. It changes no result."""
+
+    oracle: bool = False
+    """Ask the oracle about every request, whoever decides: requests.parquet says what it would have
+    chosen, and the summary how often that was done."""
+
+
+class BlockTrainingSpec(Schema):
+    """Training apart, in a world of its own made from this one, as AutoScale's authors did it.
+
+    One phone of each group goes through every combination of CPU use and memory use by another app
+    (0, 12.5, 50 and 87.5 %), Wi-Fi signal and signal of the phone nearby (regular, weak); in each of
+    these 64 states every job has ``visits`` requests in a row. Chargers are connected. Then what has
+    been learned is frozen, and the scenario begins.
+    """
+
+    kind: Literal["blocks"]
+    visits: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """Requests of each job in each state; the paper's (recalled, medium to low confidence)."""
+    spacing_s: Annotated[float, Field(ge=0.1, le=1e5)] = 30.0
+    """From one request to the next: long enough that each has the phone to itself."""
+    regular_dbm: Dbm = -60.0
+    weak_dbm: Dbm = -81.0
+    """Signals of both networks."""
+    is_frozen: bool = True
+    """Whether learning ends with it; else it goes on, and so does exploring."""
+
+
+class LiveTrainingSpec(Schema):
+    """Training on the scenario's own requests: those that arrive in its first seconds."""
+
+    kind: Literal["live"]
+    duration_s: Annotated[float, Field(gt=0, le=1e8)]
+    """Requests that arrive before are in phase ``training``."""
+    is_frozen: bool = True
+    """Whether learning ends with it; else only the phase does."""
+
+
+TrainingSpec = Annotated[BlockTrainingSpec | LiveTrainingSpec, Field(discriminator="kind")]
+
+
+class OwnAppSpec(Schema):
+    """An app of the scenario's own."""
+
+    cpu: Annotated[float, Field(ge=0, le=1)]
+    """Share of the time of every core at the top clock."""
+    memory: Annotated[float, Field(ge=0, le=1)]
+    """Share of the memory's bandwidth."""
+    ram_mb: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Held while it runs."""
 
 
 class LimitsSpec(Schema):
@@ -717,6 +797,8 @@ class Scenario(Schema):
     """Wires behind networks and in front of sites."""
     sites: dict[Name, SiteSpec] = {}
     phones: Annotated[dict[Name, PhoneGroupSpec], Field(min_length=1)]
+    apps: dict[Name, OwnAppSpec] = {}
+    """What owners may run, besides the profiles."""
     jobs: Annotated[dict[Name, InferenceJobSpec], Field(min_length=1)]
     controllers: dict[SlotName, str] = {}
     """Who sits in the slots of every job that does not name its own."""
@@ -724,6 +806,12 @@ class Scenario(Schema):
         dict[SlotName, Annotated[list[str], Field(min_length=1)]], Field(max_length=1)
     ] = {}
     """Run once per name, with that controller in the slot of every job, and compare."""
+    settings: dict[Name, dict[str, Any]] = {}
+    """Parameters of controllers, by name; with ``of: NAME`` a variant with a name of its own."""
+    training: TrainingSpec | None = None
+    """How controllers that learn are trained before they are judged. Default: they learn as they go,
+    and are judged by all they do."""
+    check: CheckSpec = CheckSpec()
     mismatch: MismatchSpec | None = None
     """Default: devices are as published, and meters exact."""
     record: RecordSpec = RecordSpec()

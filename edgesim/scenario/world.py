@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from edgesim.controllers.registry import make_controller
-from edgesim.controllers.slots import Setting, Slot
-from edgesim.core.clock import Clock
+from edgesim.controllers.slots import Option, Setting, Slot, Target
+from edgesim.core.clock import Clock, Order
 from edgesim.core.errors import SimulationError
 from edgesim.core.power import check_books
 from edgesim.core.random import Streams, normals, uniforms
@@ -34,6 +34,7 @@ from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import NO_APP, Attachment, Phone, Surroundings
 from edgesim.hardware.processor import Governor
 from edgesim.hardware.server import Server
+from edgesim.hardware.specs import AppSpec, PhoneSpec
 from edgesim.hardware.truth import AS_PUBLISHED, Truth
 from edgesim.network.flows import Wire
 from edgesim.network.radio import Ether, Network, Route
@@ -56,6 +57,7 @@ from edgesim.scenario.schema import (
     GaussMarkovSpec,
     GovernorSpec,
     InferenceJobSpec,
+    LiveTrainingSpec,
     MarkovSpec,
     PeriodicSpec,
     PhoneGroupSpec,
@@ -64,8 +66,10 @@ from edgesim.scenario.schema import (
     SiteSpec,
     StatesSpec,
     TraceSpec,
+    TurnsSpec,
     WifiDirectSpec,
 )
+from edgesim.scenario.seats import class_name_of, parameters
 from edgesim.scenario.sites import build_server
 from edgesim.scenario.topology import ways
 from edgesim.workloads.arrivals import (
@@ -74,9 +78,11 @@ from edgesim.workloads.arrivals import (
     PeriodicArrivals,
     PoissonArrivals,
     TraceArrivals,
+    TurnsArrivals,
 )
 from edgesim.workloads.errand import Visit
 from edgesim.workloads.inference import InferenceJob, Request, Terms
+from edgesim.workloads.menu import menus
 
 __all__ = ["World"]
 
@@ -96,6 +102,7 @@ class World:
         servers: by site.
         jobs: by name.
         controllers: who sits where: by job, then slot.
+        learners: the controllers that learn, by where they sit: ``SLOT``, or ``JOB.SLOT``.
     """
 
     def __init__(self, loaded: LoadedScenario, recorder: Recorder) -> None:
@@ -114,9 +121,25 @@ class World:
         }
         self.fleet = Fleet(self.ether, [self._group(name) for name in scenario.phones], self._watch)
         self.controllers: dict[str, dict[str, str]] = {}
+        self.learners: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
+        self._menus = {
+            name: menus(
+                self.fleet,
+                sorted(spec.phones or scenario.phones),
+                loaded.models[spec.model],
+                self._servers_of(spec),
+                self._hosts_of(spec),
+                spec.targets,
+            )
+            for name, spec in sorted(scenario.jobs.items())
+        }
         self.jobs = {
             name: self._inference(name, spec) for name, spec in sorted(scenario.jobs.items())
         }
+        training = scenario.training
+        if isinstance(training, LiveTrainingSpec) and training.is_frozen:
+            self.clock.call_at(training.duration_s, Order.WEATHER, self._freeze)
 
     # -- building ---------------------------------------------------------------------------------
 
@@ -234,10 +257,10 @@ class World:
 
     def _surroundings(self, name: str, spec: PhoneGroupSpec) -> Callable[[int], Surroundings]:
         """What the world does to each phone of a group."""
-        catalogue, count = self._loaded.catalogue, spec.count
+        count = spec.count
         apps = [
             NO_APP,
-            *(catalogue.app(app) for app in sorted(_app_names(spec.app) - {NO_APP.name})),
+            *(self._app(app) for app in sorted(_app_names(spec.app) - {NO_APP.name})),
         ]
         number = {app.name: float(index) for index, app in enumerate(apps)}
         banks = [
@@ -255,6 +278,12 @@ class World:
             return Surroundings(app, screen, plugged, ambient_c, tuple(apps), spec.brightness)
 
         return of
+
+    def _app(self, name: str) -> AppSpec:
+        own = self._scenario.apps.get(name)
+        if own is None:
+            return self._loaded.catalogue.app(name)
+        return AppSpec(name, own.cpu, own.memory, own.ram_mb * 1e6)
 
     def _truth(
         self, device: str, count: int, processors: Mapping[str, ProcessorSpec]
@@ -349,19 +378,10 @@ class World:
             name,
             rows,
             self._loaded.models[spec.model],
+            self._menus[name],
             arrivals,
             self._terms(spec),
-            servers={
-                site: server
-                for site, server in self.servers.items()
-                if spec.sites is None or site in spec.sites
-            },
-            hosts={
-                network.to: fleet.rows(network.to).start
-                for network in scenario.networks.values()
-                if isinstance(network, WifiDirectSpec)
-                and (spec.sites is None or network.to in spec.sites)
-            },
+            hosts=self._hosts_of(spec),
             slot=self._slot("offloading", name, spec),
             horizon_s=scenario.duration_s,
             is_preloaded=spec.models_loaded == "at_start",
@@ -369,10 +389,30 @@ class World:
             noise_keys=self._streams.keys(f"meter {name}", phones).tolist(),
             requests=self._recorder.table("requests"),
             decisions=self._recorder.table("decisions"),
+            forecasts=self._recorder.table("forecasts"),
+            asks_oracle=scenario.check.oracle or scenario.record.forecasts,
         )
+
+    def _servers_of(self, spec: InferenceJobSpec) -> dict[str, Server]:
+        """Where requests of a job can be sent."""
+        return {
+            site: server
+            for site, server in self.servers.items()
+            if spec.sites is None or site in spec.sites
+        }
+
+    def _hosts_of(self, spec: InferenceJobSpec) -> dict[str, int]:
+        """And to which phones: their numbers."""
+        return {
+            network.to: self.fleet.rows(network.to).start
+            for network in self._scenario.networks.values()
+            if isinstance(network, WifiDirectSpec)
+            and (spec.sites is None or network.to in spec.sites)
+        }
 
     def _terms(self, spec: InferenceJobSpec) -> Terms:
         """What is asked of each request of a job."""
+        training = self._scenario.training
         model = self._loaded.models[spec.model]
         payload = {"raw": model.input_bytes, "jpeg": model.jpeg_bytes}.get(
             str(spec.payload), spec.payload
@@ -388,6 +428,7 @@ class World:
             retries=spec.retries,
             retry_wait_s=ms_to_s(spec.retry_wait_ms),
             warm_up_s=spec.warmup_s,
+            training_s=training.duration_s if isinstance(training, LiveTrainingSpec) else 0.0,
         )
 
     def _arrivals(self, job: str, spec: ArrivalsSpec, phones: list[tuple[str, int]]) -> Arrivals:
@@ -403,6 +444,8 @@ class World:
             case DiurnalSpec():
                 times_s, rates_per_s = zip(*spec.steps, strict=True)
                 return DiurnalArrivals(keys, times_s, rates_per_s, spec.period_s, duration_s)
+            case TurnsSpec():
+                return TurnsArrivals(len(phones), spec.visits, spec.spacing_s, spec.turn, spec.of)
             case ArrivalTraceSpec():
                 offsets_s = np.zeros(len(phones))
                 if spec.random_offset and spec.period_s is not None:
@@ -415,8 +458,53 @@ class World:
         chosen: Mapping[str, str] = {**self._scenario.controllers, **spec.controllers}  # type: ignore[dict-item]
         name = chosen[slot]
         self.controllers.setdefault(job, {})[slot] = name
-        setting = Setting(job, slot, self._streams.generator("controller", job, slot))
-        return Slot(slot, job, name, make_controller(name, setting))
+        if slot in spec.controllers:
+            controller = self._controller(slot, name, [job], job)
+        else:
+            controller = self._shared.get(slot)
+            if controller is None:
+                # One for all jobs that name no other: it learns from each for all of them.
+                jobs = [
+                    each
+                    for each, other in sorted(self._scenario.jobs.items())
+                    if slot not in other.controllers
+                ]
+                controller = self._shared[slot] = self._controller(slot, name, jobs)
+        return Slot(slot, job, name, controller)
+
+    def _controller(self, slot: str, name: str, jobs: Sequence[str], owner: str = "") -> Any:
+        """The controller that decides for these jobs."""
+        loaded, scenario = self._loaded, self._scenario
+        groups = sorted({group for job in jobs for group in self._menus[job]})
+        options: dict[str, dict[Target, Option]] = {}
+        for job in jobs:
+            for menu in self._menus[job].values():
+                known = options.setdefault(menu.profile, {})
+                for option in menu.options:
+                    known.setdefault(option.target, option)
+        base = class_name_of(name, scenario.settings)
+        setting = Setting(
+            owner,
+            slot,
+            self._streams.generator("controller", owner, slot),
+            parameters(name, base, slot, loaded.settings),
+            phones={spec.profile: spec for spec in map(self._spec_of, groups)},
+            options={profile: tuple(known.values()) for profile, known in options.items()},
+            models=[loaded.models[scenario.jobs[job].model] for job in jobs],
+            folder=loaded.path.parent,
+        )
+        controller = make_controller(base, setting)
+        if controller.learns:
+            self.learners[setting.seat] = controller
+        return controller
+
+    def _spec_of(self, group: str) -> PhoneSpec:
+        return self.fleet.group_of(self.fleet.rows(group).start)[0].spec
+
+    def _freeze(self, _: None = None) -> None:
+        """Training is over."""
+        for _seat, controller in sorted(self.learners.items()):
+            controller.freeze()
 
     def _watch(self, phone: Phone, group: str) -> None:
         """Load what jobs have in a phone's memory; write its changes down, if that is wanted."""

@@ -5,6 +5,7 @@
 :class:`PeriodicArrivals`  one per period: a camera, a sensor
 :class:`DiurnalArrivals`   independent, at a rate that follows a daily (or any other) schedule
 :class:`TraceArrivals`     recorded moments, repeated or once
+:class:`TurnsArrivals`     so many in a row, then it is the turn of others
 =========================  ====================================================================
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "PeriodicArrivals",
     "PoissonArrivals",
     "TraceArrivals",
+    "TurnsArrivals",
     "integrated_rate",
     "traced_arrivals",
 ]
@@ -167,6 +169,33 @@ class DiurnalArrivals(Arrivals):
             # Rounding must not carry an arrival into the next step, where there may be none.
             local_s = np.minimum(self._times_s[steps] + into_s, self._ends_s[steps])
             yield from (cycles * self._period_s + local_s).tolist()
+
+
+class TurnsArrivals(Arrivals):
+    """Turns of so many arrivals each; between two of them, others have as long a turn each.
+
+    Args:
+        phones: how many there are; within ``spacing_s`` they come one after the other.
+        visits: arrivals in each turn.
+        spacing_s: from one to the next.
+        turn: which turn is this one's, from 0 on,
+        of: of so many.
+    """
+
+    def __init__(self, phones: int, visits: int, spacing_s: float, turn: int, of: int) -> None:
+        self._phones = phones
+        self._visits = visits
+        self._spacing_s = spacing_s
+        self._turn = turn
+        self._of = of
+
+    def times(self, row: int) -> Iterator[float]:
+        """The moments at one phone, in order, without end."""
+        offset = (row + 0.5) / self._phones
+        for turn in count(self._turn, self._of):
+            first = turn * self._visits
+            for visit in range(first, first + self._visits):
+                yield (visit + offset) * self._spacing_s
 
 
 def integrated_rate(

@@ -196,9 +196,13 @@ class Errand:
         plan: what is to be done there, and where.
         other_side: who does it.
         input_bytes, output_bytes: payload there and back.
+
+    Attributes:
+        send_s, receive_s: how long the transfers took, once they are over.
     """
 
     __slots__ = (
+        "_begun_s",
         "_input_bytes",
         "_is_back",
         "_is_over",
@@ -209,6 +213,8 @@ class Errand:
         "_owner",
         "_phone",
         "_plan",
+        "receive_s",
+        "send_s",
     )
 
     def __init__(
@@ -228,6 +234,9 @@ class Errand:
         self._other_side = other_side
         self._input_bytes = input_bytes
         self._output_bytes = output_bytes
+        self._begun_s = 0.0
+        self.send_s = 0.0
+        self.receive_s = 0.0
         self._is_back = False
         self._is_over = False
         self._is_withdrawn = False
@@ -237,6 +246,7 @@ class Errand:
         connection = self._phone.connection
         if connection is not None and self._link in connection.links:
             connection.open(self, self._link)
+        self._begun_s = self._phone.clock._now
         self._link.send(
             self._owner, self._input_bytes, self._plan.place, self._other_side.at_partner
         )
@@ -257,10 +267,13 @@ class Errand:
 
     def transferred(self) -> None:
         """A transfer has ended."""
+        took_s = self._phone.clock._now - self._begun_s
         if self._is_back:
+            self.receive_s = took_s
             self._end()
             self._owner.errand_done()
         else:
+            self.send_s = took_s
             self._wait(self._arrive)
 
     def _arrive(self, _: None) -> None:
@@ -281,6 +294,7 @@ class Errand:
     def _return(self, _: None) -> None:
         if not self._is_over:
             self._is_back = True
+            self._begun_s = self._phone.clock._now
             self._link.receive(
                 self._owner, self._output_bytes, self._plan.place, self._other_side.at_partner
             )

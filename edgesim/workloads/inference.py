@@ -13,13 +13,15 @@ transfer ends or the next transfer begins.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 
+from edgesim.controllers.offloading import accurate, best_forecast
 from edgesim.controllers.slots import (
     DEVICE,
     Forecast,
+    Lesson,
     OffloadingObservation,
     OffloadingOutcome,
     Slot,
@@ -28,15 +30,14 @@ from edgesim.controllers.slots import (
 from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.random import normals
 from edgesim.core.recorder import Table
-from edgesim.hardware.fleet import Fleet, PhoneGroup
+from edgesim.hardware.fleet import Fleet
 from edgesim.hardware.phone import Phone
-from edgesim.hardware.server import Server
-from edgesim.network.radio import Link
+from edgesim.network.radio import Link, LinkState
 from edgesim.nn.model import ModelCost
 from edgesim.workloads.arrivals import Arrivals
 from edgesim.workloads.computation import Computation
 from edgesim.workloads.errand import CONNECTION_LOST, AtServer, Errand, OtherSide, Visit
-from edgesim.workloads.menu import Kind, Menu, Plan
+from edgesim.workloads.menu import Menu, Plan
 from edgesim.workloads.what_if import forecast_local, forecast_remote
 
 __all__ = ["InferenceJob", "Request", "Terms"]
@@ -49,6 +50,7 @@ FAILED = "failed:"
 FAILED_NO_TARGET = FAILED + "no_target"
 FAILED_NO_MEMORY = FAILED + "out_of_memory"
 TIMEOUT = "timeout"
+TRAINING = "training"
 WARM_UP = "warmup"
 EVALUATION = "evaluation"
 
@@ -65,7 +67,9 @@ class Terms:
         timeout_s: it is given up after so long; infinity for never.
         retries: how many times an attempt elsewhere that has failed is repeated,
         retry_wait_s: each time after a pause of so long.
-        warm_up_s: requests that arrive before are in phase ``warmup``.
+        warm_up_s: requests that arrive in the first so many seconds, after training, are in phase
+            ``warmup``.
+        training_s: requests that arrive before are in phase ``training``.
     """
 
     deadline_s: float
@@ -77,6 +81,7 @@ class Terms:
     retries: int = 0
     retry_wait_s: float = 0.0
     warm_up_s: float = 0.0
+    training_s: float = 0.0
 
 
 class InferenceJob:
@@ -88,13 +93,14 @@ class InferenceJob:
         name: the job's name.
         rows: the numbers of its phones, in order; row i of ``arrivals`` is the i-th of them.
         model: what each request runs.
+        menus: what they can choose from, by phone group.
         arrivals: when they come.
         terms: what is asked of each of them.
-        servers: where requests can be sent, by site.
-        hosts: phones where they can be sent, by name: their numbers.
+        hosts: names of the phones where they can be sent.
         slot: who decides.
         horizon_s: the end of the run; no request arrives at or after it.
-        requests, decisions: tables to fill, if wanted.
+        requests, decisions, forecasts: tables to fill, if wanted.
+        asks_oracle: whether the oracle is asked about every request, whoever decides.
         is_preloaded: whether its models are in the phones' memory when it begins, as far as they fit.
         meter_noise: standard deviation of what the phones' meters read, relative to the truth.
         noise_keys: stream keys of that noise, one per phone.
@@ -107,15 +113,17 @@ class InferenceJob:
         name: str,
         rows: Sequence[int],
         model: ModelCost,
+        menus: Mapping[str, Menu],
         arrivals: Arrivals,
         terms: Terms,
         *,
-        servers: Mapping[str, Server],
-        hosts: Mapping[str, int],
+        hosts: Container[str],
         slot: OffloadingSlot,
         horizon_s: float,
         requests: Table | None,
         decisions: Table | None,
+        forecasts: Table | None = None,
+        asks_oracle: bool = False,
         is_preloaded: bool = True,
         meter_noise: float = 0.0,
         noise_keys: Sequence[int] = (),
@@ -129,17 +137,16 @@ class InferenceJob:
         self._is_preloaded = is_preloaded
         self.requests = requests
         self.decisions = decisions
+        self.forecasts = forecasts
+        self.asks_oracle = asks_oracle
         self._fleet = fleet
+        self._menus = menus
         self._horizon_s = horizon_s
-        self._servers = servers
         self._hosts = hosts
         self._under_way: deque[Request] = deque()  # those that may be given up, in order
         self._patience = Timer(clock, Order.COMPLETION, self._lose_patience)
-        self._menus = menus = dict[str, Menu]()
         for index, row in enumerate(rows):
             group, _ = fleet.group_of(row)
-            if group.name not in menus:
-                menus[group.name] = self._menu(group)
             noise_key = noise_keys[index] if meter_noise else 0
             source = _Source(row, menus[group.name], arrivals.times(index), noise_key)
             time_s = next(source.times)
@@ -174,16 +181,6 @@ class InferenceJob:
                     return
                 request.give_up(TIMEOUT)
             queue.popleft()
-
-    def _menu(self, group: PhoneGroup) -> Menu:
-        reached = {place for network in group.networks for place in network.routes}
-        servers = {place: server for place, server in self._servers.items() if place in reached}
-        hosts = {}
-        for place, row in self._hosts.items():
-            if place in reached:
-                other, _ = self._fleet.group_of(row)
-                hosts[place] = Kind(other.spec, other.governors)
-        return Menu(Kind(group.spec, group.governors), self.model, servers, hosts)
 
     def _arrive(self, source: _Source) -> None:
         time_s = next(source.times)
@@ -224,6 +221,7 @@ class Request:
         "_attempts",
         "_computation",
         "_errand",
+        "_forecasts",
         "_inference",
         "_is_cold",
         "_is_written",
@@ -234,6 +232,8 @@ class Request:
         "_phone",
         "_places",
         "_plan",
+        "_receive_s",
+        "_send_s",
         "_source",
         "_target",
         "_visit",
@@ -259,7 +259,9 @@ class Request:
         self._errand: Errand | None = None  # elsewhere
         self._visit: Visit | None = None  # on another phone
         self._latency_s = nan
+        self._send_s = self._receive_s = 0.0
         self._observation: OffloadingObservation | None = None
+        self._forecasts: dict[Target, Forecast] | None = None
         self.start_s = inference.clock._now
         self.job = inference.name
         self.energy_j = 0.0
@@ -273,7 +275,7 @@ class Request:
         phone.look()
         thermal = phone.thermal
         app = phone.app if phone.is_on else phone.app_asked_for  # the weather is nobody's doing
-        network, rssi_dbm, nearby_dbm, self._places = _within_reach(phone)
+        network, rssi_dbm, nearby_dbm, link, nearby_link, self._places = _within_reach(phone)
         self._observation = observation = OffloadingObservation(
             self.start_s,
             self.job,
@@ -285,6 +287,8 @@ class Request:
             network,
             rssi_dbm,
             nearby_dbm,
+            link,
+            nearby_link,
             app.cpu,
             app.memory,
             phone.battery.charge,
@@ -302,7 +306,49 @@ class Request:
             phone.begin(self)
             if terms.timeout_s < inf:
                 inference.give_up_after(self)
+            if inference.asks_oracle:
+                self._foresee(observation)
             inference.slot.ask(observation, self._decided)
+
+    def _foresee(self, observation: OffloadingObservation) -> None:
+        """Ask what would come of each target."""
+        forecasts = {option.target: self.what_if(option.target) for option in observation.options}
+        self._forecasts = forecasts
+        table, plans = self._inference.forecasts, self._menu.plans
+        if table is not None:
+            for target, (latency_s, energy_j) in forecasts.items():
+                plan = plans[target]
+                table.add(
+                    (
+                        self.start_s,
+                        self.job,
+                        self._phone.name,
+                        plan.label,
+                        plan.accuracy,
+                        _finite(latency_s),
+                        _finite(energy_j),
+                    )
+                )
+
+    def _foreseen(
+        self,
+    ) -> tuple[str | None, float | None, float | None, float | None, float | None]:
+        """What the oracle would have chosen, and what was foreseen of that and of the choice."""
+        forecasts, observation = self._forecasts, self._observation
+        if forecasts is None or observation is None:
+            return None, None, None, None, None
+        pool = accurate(observation.options, observation.accuracy_min)
+        best = best_forecast(
+            ((option.target, forecasts[option.target]) for option in pool), observation.deadline_s
+        )
+        chosen = forecasts[self._target] if self._target is not None else Forecast(inf, inf)
+        return (
+            self._menu.plans[best].label,
+            _finite(forecasts[best].latency_s),
+            _finite(forecasts[best].energy_j),
+            _finite(chosen.latency_s),
+            _finite(chosen.energy_j),
+        )
 
     def _decided(self, target: Target) -> None:
         inference = self._inference
@@ -371,6 +417,9 @@ class Request:
 
     def errand_done(self) -> None:
         """The result has come back from elsewhere."""
+        errand = self._errand
+        assert errand is not None
+        self._send_s, self._receive_s = errand.send_s, errand.receive_s
         self._errand = None
         if self._visit is not None:
             self._visit.end()
@@ -496,22 +545,39 @@ class Request:
                     _known(observation.skin_c),
                     is_cold,
                     self._phase,
+                    *self._foreseen(),
                 )
             )
         if target is not None and plan is not None:
             self._report(observation, target, plan, in_time)
         self._observation = None  # its what_if leads back here: do not leave a cycle behind
+        self._forecasts = None
         self._visit = None
 
     @property
     def _phase(self) -> str:
-        return WARM_UP if self.start_s < self._inference.terms.warm_up_s else EVALUATION
+        terms = self._inference.terms
+        if self.start_s < terms.training_s:
+            return TRAINING
+        return WARM_UP if self.start_s < terms.training_s + terms.warm_up_s else EVALUATION
 
     def _report(
         self, observation: OffloadingObservation, target: Target, plan: Plan, in_time: bool
     ) -> None:
-        """Write the decision down, and tell the controller what came of it."""
+        """Tell the controller what came of its decision, and write both down."""
         inference, status = self._inference, self.status
+        lesson: Lesson | None = None
+        if inference.slot.learns and status != UNFINISHED:
+            outcome = OffloadingOutcome(
+                status,
+                self._latency_s,
+                self._metered_j(),
+                in_time,
+                plan.accuracy if status == DONE else nan,
+                self._send_s,
+                self._receive_s,
+            )
+            lesson = inference.slot.learn(observation, target, outcome)
         if inference.decisions is not None:
             inference.decisions.add(
                 (
@@ -521,20 +587,11 @@ class Request:
                     inference.slot.controller_name,
                     self._phone.name,
                     plan.label,
-                    None,
-                    False,
+                    None if lesson is None else lesson.reward,
+                    False if lesson is None else lesson.is_explored,
                     self._phase,
                 )
             )
-        if inference.slot.learns and status != UNFINISHED:
-            outcome = OffloadingOutcome(
-                status,
-                self._latency_s,
-                self._metered_j(),
-                in_time,
-                plan.accuracy if status == DONE else nan,
-            )
-            inference.slot.learn(observation, target, outcome)
 
     def _metered_j(self) -> float:
         """What the phone's meter says it has cost: the same error under every controller."""
@@ -589,25 +646,34 @@ class Request:
         return plan
 
 
-def _within_reach(phone: Phone) -> tuple[str, float, float, tuple[str, ...]]:
-    """The network that serves a phone, its signal, that of the strongest phone nearby, and places."""
+def _within_reach(
+    phone: Phone,
+) -> tuple[str, float, float, LinkState | None, LinkState | None, tuple[str, ...]]:
+    """Network, its signal and that of the strongest phone nearby, what both mean, and places."""
     network, rssi_dbm, nearby_dbm = "", nan, nan
+    state: LinkState | None = None
+    nearby_state: LinkState | None = None
     places: tuple[str, ...] = ()
     if phone.connection is not None:
         link = phone.connection.link()
         if link is not None:
             is_connected = link.is_connected
-            network, rssi_dbm = link.network.name, link.rssi_dbm
+            network, rssi_dbm, state = link.network.name, link.rssi_dbm, link.state
             if is_connected:
                 places = link.network.places
     for place, link in phone.nearby.items():
         is_connected = link.is_connected
-        nearby_dbm = link.rssi_dbm if nearby_dbm != nearby_dbm else max(nearby_dbm, link.rssi_dbm)
+        if not link.rssi_dbm <= nearby_dbm:  # NaN at first
+            nearby_dbm, nearby_state = link.rssi_dbm, link.state
         host = phone.hosts[place]()
         host.look()
         if is_connected and host.is_on:
             places += (place,)
-    return network, rssi_dbm, nearby_dbm, places
+    return network, rssi_dbm, nearby_dbm, state, nearby_state, places
+
+
+def _finite(number: float) -> float | None:
+    return number if number < inf else None
 
 
 def _known(number: float) -> float | None:

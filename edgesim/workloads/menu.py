@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from edgesim.controllers.slots import DEVICE, Option, Target
+from edgesim.hardware.fleet import Fleet
 from edgesim.hardware.memory import Memory
 from edgesim.hardware.processor import PERFORMANCE, Governor, InferenceTask
 from edgesim.hardware.server import Server
@@ -20,7 +21,17 @@ from edgesim.nn.cost import (
 )
 from edgesim.nn.model import ModelCost
 
-__all__ = ["Kind", "Menu", "Plan"]
+__all__ = ["TARGETS", "Kind", "Menu", "Plan", "menus"]
+
+TARGETS = ("all", "autoscale")
+"""What requests may choose from: everything that can run their model; or what AutoScale chooses from
+(facts, section 1.2): of each phone the CPU cluster with the highest clock in FP32 and, at home, INT8,
+the GPU (FP32 and FP16 at home, FP16 on a phone nearby) and the DSP in INT8; of each site CPU and GPU
+in FP32. The precisions of a phone nearby are assumed: the paper's are not known."""
+
+_AT_HOME = {"cpu": ("fp32", "int8"), "gpu": ("fp32", "fp16"), "dsp": ("int8",)}
+_NEARBY = {"cpu": ("fp32",), "gpu": ("fp16",), "dsp": ("int8",)}
+_AT_SITES = {"cpu": ("fp32",), "gpu": ("fp32",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,39 @@ class Kind:
     governors: Mapping[str, Governor]
 
 
+def menus(
+    fleet: Fleet,
+    groups: Iterable[str],
+    model: ModelCost,
+    servers: Mapping[str, Server],
+    hosts: Mapping[str, int],
+    targets: str = "all",
+) -> dict[str, Menu]:
+    """What the phones of each group can choose from for one model.
+
+    Args:
+        fleet: all phones.
+        groups: names of theirs.
+        model: the model.
+        servers: where requests may be sent, by site,
+        hosts: and to which phones, by name: their numbers.
+        targets: one of :data:`TARGETS`.
+    """
+    found = {}
+    for name in groups:
+        group, _ = fleet.group_of(fleet.rows(name).start)
+        reached = {place for network in group.networks for place in network.routes}
+        kinds = {}
+        for place, row in hosts.items():
+            if place in reached:
+                other, _ = fleet.group_of(row)
+                kinds[place] = Kind(other.spec, other.governors)
+        own = Kind(group.spec, group.governors)
+        near = {place: server for place, server in servers.items() if place in reached}
+        found[name] = Menu(own, model, near, kinds, targets)
+    return found
+
+
 class Menu:
     """What phones of one kind can choose from for one model.
 
@@ -78,12 +122,14 @@ class Menu:
         model: the model.
         servers: those that can be reached at all, by site.
         hosts: the kinds of the phones that can be reached at all, by their names.
+        targets: one of :data:`TARGETS`.
 
     Attributes:
         plans: by target.
+        profile: of the phones.
     """
 
-    __slots__ = ("_by_place", "_offers", "plans")
+    __slots__ = ("_by_place", "_offers", "plans", "profile")
 
     def __init__(
         self,
@@ -91,7 +137,9 @@ class Menu:
         model: ModelCost,
         servers: Mapping[str, Server],
         hosts: Mapping[str, Kind],
+        targets: str = "all",
     ) -> None:
+        self.profile = own.spec.profile
         self.plans: dict[Target, Plan] = {}
         self._offers: dict[tuple[str, ...], tuple[Option, ...]] = {}
         self._by_place: dict[str, list[Option]] = {DEVICE: self._on_phone(DEVICE, own, own, model)}
@@ -99,6 +147,17 @@ class Menu:
             self._by_place[place] = self._on_phone(place, kind, own, model)
         for place, server in sorted(servers.items()):
             self._by_place[place] = self._at_server(place, server, own, model)
+        if targets == "autoscale":
+            self._by_place = {
+                place: _autoscale_targets(options) for place, options in self._by_place.items()
+            }
+            offered = {option.target for option in self.options}
+            self.plans = {t: plan for t, plan in self.plans.items() if t in offered}
+
+    @property
+    def options(self) -> list[Option]:
+        """Everything that can be chosen while all places can be reached."""
+        return [option for options in self._by_place.values() for option in options]
 
     def offer(self, places: tuple[str, ...]) -> tuple[Option, ...]:
         """What can be chosen while these places can be reached, besides the phone itself."""
@@ -177,6 +236,24 @@ class Menu:
                 clock_hz = spec.levels[-1].frequency_hz
                 options.append(Option(target, spec.kind, accuracy, work_s, energy_j, clock_hz))
         return options
+
+
+def _autoscale_targets(options: Sequence[Option]) -> list[Option]:
+    """Of the options at one place, those that AutoScale has."""
+    clocks: dict[str, float] = {}
+    for option in options:
+        if option.kind == "cpu":
+            name = option.target.processor
+            clocks[name] = max(clocks.get(name, 0.0), option.frequency_hz)
+    big = max(sorted(clocks), key=clocks.__getitem__, default="")
+
+    def is_wanted(option: Option) -> bool:
+        is_home = option.target.place == DEVICE
+        precisions = _AT_HOME if is_home else _NEARBY if option.is_nearby else _AT_SITES
+        is_little = option.kind == "cpu" and option.target.processor != big
+        return not is_little and option.target.precision in precisions.get(option.kind, ())
+
+    return [option for option in options if is_wanted(option)]
 
 
 def _levels(governor: Governor, processor: ProcessorSpec) -> Sequence[tuple[int, int | None]]:

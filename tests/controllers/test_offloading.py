@@ -63,6 +63,8 @@ def seen(
         network="",
         rssi_dbm=nan,
         nearby_rssi_dbm=nan,
+        link=None,
+        nearby_link=None,
         co_cpu=0.0,
         co_mem=0.0,
         charge=0.5,

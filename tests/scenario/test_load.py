@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edgesim.controllers.registry import CONTROLLERS
 from edgesim.core.errors import ConfigError
 from edgesim.hardware.catalogue import catalogue_folder, shipped
 from edgesim.nn.zoo import ZOO
@@ -21,9 +22,11 @@ from edgesim.scenario.schema import (
     GaussMarkovSpec,
     PeriodicSpec,
     PoissonSpec,
+    Scenario,
     TraceSpec,
 )
 
+KNOWN = ", ".join(sorted(CONTROLLERS))
 KNOWN_PHONES = "Known: " + ", ".join(sorted(shipped().names("phone")))
 KNOWN_SERVERS = "Known: " + ", ".join(sorted(shipped().names("server")))
 
@@ -170,8 +173,8 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
         pytest.param(
             "duration_s: 5",
             "duration_s: 5\nsead: 3",
-            "world.yaml:3: sead: unknown key; did you mean 'seed'? Known: compare, controllers, "
-            "description, duration_s, jobs, limits, links, mismatch, name, networks, phones, record, seed, sites",
+            "world.yaml:3: sead: unknown key; did you mean 'seed'? Known: "
+            + ", ".join(sorted(Scenario.model_fields)),
             id="unknown key",
         ),
         pytest.param(
@@ -265,7 +268,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "offloading: cloud",
             "offloading: clod",
             "world.yaml:18: controllers.offloading: there is no controller 'clod' for slot "
-            "'offloading'; did you mean 'cloud'? Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
+            "'offloading'; did you mean 'cloud'? Known: " + KNOWN,
             id="unknown controller",
         ),
         pytest.param(
@@ -273,7 +276,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "model: mobilenet_v1\n    controllers: {offloading: randon}",
             "world.yaml:16: jobs.camera.controllers.offloading: there is no controller 'randon' "
             "for slot 'offloading'; did you mean 'random'? "
-            "Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
+            "Known: " + KNOWN,
             id="unknown controller of a job",
         ),
         pytest.param(
@@ -281,7 +284,7 @@ def test_a_group_of_one_has_its_own_name_and_several_are_numbered() -> None:
             "compare:\n  offloading: [cloud, orcle]\ncontrollers:",
             "world.yaml:18: compare.offloading[1]: there is no controller 'orcle' for slot "
             "'offloading'; did you mean 'oracle'? "
-            "Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
+            "Known: " + KNOWN,
             id="unknown controller to compare",
         ),
         pytest.param(
@@ -741,7 +744,7 @@ def test_a_period_can_be_given_by_its_frames_per_second(tmp_path: Path) -> None:
         pytest.param(
             "{kind: pareto}",
             "world.yaml:16: jobs.camera.arrivals.kind: unknown kind 'pareto'; Known: diurnal, "
-            "periodic, poisson, trace",
+            "periodic, poisson, trace, turns",
             id="unknown kind",
         ),
     ],
@@ -912,7 +915,7 @@ def test_an_override_below_a_merged_mapping_changes_that_phone_only(tmp_path: Pa
         pytest.param(
             ("controllers.offloading", "clod"),
             "command line: controllers.offloading: there is no controller 'clod' for slot "
-            "'offloading'; did you mean 'cloud'? Known: cloud, connected_edge, edge_best, edge_cpu, oracle, random",
+            "'offloading'; did you mean 'cloud'? Known: " + KNOWN,
             id="unknown name",
         ),
         pytest.param(

@@ -20,7 +20,7 @@ from edgesim.core.errors import ConfigError
 from edgesim.hardware.catalogue import shipped
 from edgesim.results.audit import audit
 from edgesim.results.result import Result
-from edgesim.scenario import references
+from edgesim.scenario import seats
 from edgesim.scenario.load import load_scenario
 from edgesim.workloads import menu
 
@@ -285,7 +285,7 @@ def _picks() -> Any:
         entry = registry.Entry("offloading", f"{__name__}:Picks", "the n-th option")
         known = {**registry.CONTROLLERS, "picks": entry}
         patch.setattr(registry, "CONTROLLERS", known)
-        patch.setattr(references, "CONTROLLERS", known)
+        patch.setattr(seats, "CONTROLLERS", known)
         yield
 
 

@@ -1,0 +1,522 @@
+"""AutoScale: Q-learning that chooses where each inference runs.
+
+Source: Kim and Wu, "AutoScale: energy efficiency optimization for stochastic edge inference using
+reinforcement learning", MICRO 2020 (arXiv 2005.02544). The paper was not at hand when this was
+written; what is recalled from it is a named parameter with the recalled value as its default, and
+docs/reproduction.md says how sure each is. The paper writes gamma for the learning rate and mu for
+the discount; here they have their names.
+
+Energies are in millijoules, times in milliseconds and accuracies in percent wherever the reward adds
+them up: its weights mean something only for one choice of units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import isnan
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgesim.controllers.learned import load_state
+from edgesim.controllers.qlearning import Binning, Columns, QTable
+from edgesim.controllers.slots import (
+    DEVICE,
+    Lesson,
+    OffloadingObservation,
+    OffloadingOutcome,
+    Option,
+    Setting,
+    Target,
+)
+from edgesim.core.documents import Schema
+from edgesim.core.errors import EdgesimError
+from edgesim.hardware.specs import PhoneSpec
+from edgesim.nn.model import ModelCost
+
+__all__ = ["EDGES", "FEATURES", "AutoScale", "dbscan_edges", "estimated_j", "features"]
+
+FEATURES = ("conv", "fc", "rc", "mmacs", "co_cpu", "co_mem", "rssi_dbm", "nearby_rssi_dbm")
+"""The features of a state (section 1.1 of the facts: the paper's table of states)."""
+
+_ABOVE_0 = 1e-9
+_ABOVE_80_DBM = -80.0 + 1e-9  # a signal of -80 dBm is still weak
+
+EDGES: Mapping[str, tuple[float, ...]] = {
+    "conv": (30, 50, 90),
+    "fc": (10,),
+    "rc": (10,),
+    "mmacs": (1000, 2000),
+    "co_cpu": (_ABOVE_0, 0.25, 0.75),
+    "co_mem": (_ABOVE_0, 0.25, 0.75),
+    "rssi_dbm": (_ABOVE_80_DBM,),
+    "nearby_rssi_dbm": (_ABOVE_80_DBM,),
+}
+"""Where the paper's bins begin; 4 x 2 x 2 x 3 x 4 x 4 x 2 x 2 = 3,072 states. Recalled, with medium to
+high confidence; those of the co-runners are AutoFL's, which were found."""
+
+_INACCURATE = -30_000.0
+_LATEST = -20_000.0
+"""With ``penalised`` no outcome that is accurate enough is worth as little as one that is not."""
+
+
+class AutoScale:
+    """AutoScale.
+
+    Per request: observe the state, take the action of highest value (or, with probability
+    ``epsilon``, any), and when the outcome is known
+
+        Q(S, A) += learning_rate * (R + discount * max Q(S', .) - Q(S, A))
+
+    where S' is the state of the next request on that phone. Actions are the targets that the phone
+    can ever choose; those that a request has not among its options are masked.
+    """
+
+    needs_what_if = False
+    learns = True
+
+    class Parameters(Schema):
+        """What a scenario may set."""
+
+        learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.9
+        """Recalled with high confidence; AutoFL's, which was found, is the same."""
+        discount: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        """Likewise. The next request is another model's, so that this adds what has nothing to do
+        with the choice, unless requests come in blocks."""
+        epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
+        """Share of decisions taken at random until training is over; recalled, low to medium
+        confidence."""
+        initial: Annotated[tuple[float, float], Field(strict=False)] = (-1.0, 0.0)
+        """Initial values, uniform between these. The paper draws them at random; range unknown."""
+        reward: Literal["recalled", "penalised"] = "penalised"
+        """See :func:`AutoScale.worth`."""
+        alpha: Annotated[float, Field(ge=0)] = 0.1
+        """Weight of the latency in the reward as recalled, per millisecond; low to medium
+        confidence."""
+        beta: Annotated[float, Field(ge=0)] = 0.1
+        """Weight of the accuracy, per percent; likewise."""
+        miss_penalty_mj: Annotated[float, Field(ge=0)] = 2000.0
+        """With ``penalised``: what a missed deadline costs, times latency over deadline. More than a
+        phone can spend within the deadlines of the paper (10 W x 0.1 s = 1000 mJ)."""
+        energy: Literal["estimated", "metered"] = "estimated"
+        """Where the reward has its joules from: the paper's estimator, or the phone's meter."""
+        tables: Literal["per_profile", "per_device"] = "per_profile"
+        """Phones of one profile learn together, or each alone."""
+        dtype: Literal["float16", "float32", "float64"] = "float16"
+        """Of the table; two bytes give the paper's 0.4 MB."""
+        bins: Literal["paper", "dbscan"] = "paper"
+        """The paper's bins, or bins found by DBSCAN in what an earlier run recorded."""
+        bins_from: str | None = None
+        """With ``dbscan``: ``requests.parquet`` of that run, relative to the scenario file."""
+        table: str | None = None
+        """Begin with what an earlier run has learned: its ``learned.json``, relative to the scenario
+        file."""
+        transfer_from: str | None = None
+        """Begin with the table that ``table`` holds for this profile, action by action: the same
+        place, kind of processor and precision, the nearest relative clock."""
+        is_frozen: bool = False
+        """Use ``table`` as it is: neither explore nor learn."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.parameters: AutoScale.Parameters = setting.parameters or self.Parameters()
+        self._setting = setting
+        self._rng = setting.rng
+        self._is_frozen = self.parameters.is_frozen
+        self._binning = self._bins()
+        self._by_model: dict[str, tuple[float, ...]] = {}
+        self._actions = {
+            profile: _Actions(options) for profile, options in sorted(setting.options.items())
+        }
+        self._tables: dict[str, QTable] = {}
+        self._open: dict[int, _Step] = {}  # decisions whose outcome is not known, by observation
+        self._last: dict[str, _Step] = {}  # the last decision of each phone
+        self._saved: Mapping[str, Any] = {}
+        self._source = self.parameters.transfer_from
+        if self.parameters.table is not None:
+            file = setting.folder / self.parameters.table
+            saved = load_state(file)
+            for key in (setting.seat, setting.slot):
+                self._saved = self._saved or saved.get(key, {})
+            if "tables" not in self._saved:
+                raise EdgesimError(f"{file} holds no tables for slot {setting.slot!r}")
+        elif self.parameters.transfer_from is not None:
+            raise EdgesimError("transfer_from needs table, the file that it is taken from")
+        elif self.parameters.is_frozen:
+            raise EdgesimError("is_frozen needs table, the file to use as it is")
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def decide(self, observation: OffloadingObservation) -> Target:
+        """The target of highest value; now and then another one."""
+        actions, table = self._table(observation)
+        state, columns = self.state(observation), actions.columns(observation.options)
+        before = self._last.get(observation.device)
+        if before is not None and before.next_state < 0:
+            before.next_state, before.next_columns = state, columns
+            if before.is_worth_known:
+                self._update(before)
+        is_explored = not self._is_frozen and self._rng.random() < self.parameters.epsilon
+        if is_explored:
+            action = int(columns[int(self._rng.random() * len(columns))])
+        else:
+            action = table.best(state, columns)
+        if not self._is_frozen:
+            step = _Step(table, state, action, columns, is_explored)
+            self._open[id(observation)] = self._last[observation.device] = step
+        return actions.targets[action]
+
+    def state(self, observation: OffloadingObservation) -> int:
+        """The number of an observation's state."""
+        model = observation.model
+        static = self._by_model.get(model.name)
+        if static is None:
+            static = self._by_model[model.name] = _of_model(model)
+        return self._binning.state(
+            (
+                *static,
+                observation.co_cpu,
+                observation.co_mem,
+                observation.rssi_dbm,
+                observation.nearby_rssi_dbm,
+            )
+        )
+
+    # -- learning ---------------------------------------------------------------------------------
+
+    def learn(
+        self, observation: OffloadingObservation, decision: Target, outcome: OffloadingOutcome
+    ) -> Lesson | None:
+        """Reward the decision; its value changes when the next state is known too."""
+        worth = self.worth(observation, decision, outcome)
+        step = self._open.pop(id(observation), None)
+        if step is None:
+            return Lesson(worth, False)
+        step.worth, step.is_worth_known = worth, True
+        if step.next_state >= 0 or not self.parameters.discount:
+            self._update(step)
+        return Lesson(worth, step.is_explored)
+
+    def _update(self, step: _Step) -> None:
+        if self._is_frozen or step.is_done:
+            return
+        step.is_done = True
+        worth, discount = step.worth, self.parameters.discount
+        if discount and step.next_columns is not None:
+            worth += discount * step.table.highest(step.next_state, step.next_columns)
+        step.table.update(step.state, step.action, worth, self.parameters.learning_rate)
+
+    def worth(
+        self, observation: OffloadingObservation, decision: Target, outcome: OffloadingOutcome
+    ) -> float:
+        """The reward R.
+
+        With energy E in millijoules, latency L and the deadline in milliseconds, accuracy A in percent:
+
+        ``recalled``, of medium confidence:
+
+            A below what is required        A - 100
+            in time                         -E + alpha L + beta A
+            late                            -E + beta A
+
+        It gives a late outcome up no more than alpha L, a few units among hundreds, so that deadlines
+        are hardly kept; and an inaccurate one may be worth more than a dear one.
+
+        ``penalised``, ours, orders outcomes as the paper says that they are meant to be ordered:
+
+            A below what is required        -30000 + 100 A
+            late                            -miss_penalty_mj L / deadline, at least -20000
+            in time                         -E + beta A
+
+        What has failed has an accuracy of 0 and is late.
+        """
+        parameters = self.parameters
+        is_recalled = parameters.reward == "recalled"
+        percent = 0.0 if isnan(outcome.accuracy) else 100.0 * outcome.accuracy
+        if isnan(outcome.latency_s):
+            return -100.0 if is_recalled else _INACCURATE
+        if percent < 100.0 * observation.accuracy_min:
+            return percent - 100.0 if is_recalled else _INACCURATE + 100.0 * percent
+        late = outcome.latency_s / observation.deadline_s  # 0 without a deadline
+        if late >= 1.0 and not is_recalled:
+            return max(-parameters.miss_penalty_mj * late, _LATEST)
+        if parameters.energy == "metered":
+            energy_j = outcome.energy_j
+        else:
+            actions, _ = self._table(observation)
+            energy_j = estimated_j(
+                self._setting.phones[observation.profile],
+                observation,
+                actions.option(observation, decision),
+                outcome,
+            )
+        worth = -1e3 * energy_j + parameters.beta * percent
+        if is_recalled and late < 1.0:
+            worth += parameters.alpha * 1e3 * outcome.latency_s
+        return worth
+
+    def freeze(self) -> None:
+        """Explore and learn no more."""
+        self._is_frozen = True
+        self._open.clear()
+        self._last.clear()
+
+    # -- what it has learned ----------------------------------------------------------------------
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its tables."""
+        return sum(table.nbytes for table in self._tables.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tables, with the actions that their columns stand for."""
+        return {
+            "controller": "autoscale",
+            "is_frozen": self._is_frozen,
+            "rng": self._rng.bit_generator.state,
+            "tables": {
+                key: {**table.state_dict(), "actions": self._actions[_profile(key)].described()}
+                for key, table in sorted(self._tables.items())
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            EdgesimError: if a table has other actions or states than it would have here.
+        """
+        self._saved, self._source = state, None
+        self._is_frozen = bool(state["is_frozen"])
+        self._rng.bit_generator.state = state["rng"]
+        self._tables.clear()
+        for key in state["tables"]:
+            if _profile(key) in self._actions:
+                self._tables[key] = self._new_table(_profile(key), key)
+
+    def _table(self, observation: OffloadingObservation) -> tuple[_Actions, QTable]:
+        profile = observation.profile
+        is_own = self.parameters.tables == "per_device"
+        key = f"{profile}/{observation.device}" if is_own else profile
+        table = self._tables.get(key)
+        if table is None:
+            if profile not in self._actions:
+                self._actions[profile] = _Actions(observation.options)
+            table = self._tables[key] = self._new_table(profile, key)
+        return self._actions[profile], table
+
+    def _new_table(self, profile: str, key: str) -> QTable:
+        """A table as it is at first: drawn, or taken over from what was saved."""
+        parameters, actions = self.parameters, self._actions[profile]
+        table = QTable(
+            self._binning.states,
+            len(actions.targets),
+            self._rng,
+            parameters.initial,
+            parameters.dtype,
+        )
+        saved = self._saved.get("tables", {})
+        alike = [key, profile, *(other for other in sorted(saved) if _profile(other) == profile)]
+        own = next((saved[each] for each in alike if each in saved), None)
+        source = self._source
+        if source is not None:
+            if source not in saved:
+                raise EdgesimError(
+                    f"the saved tables have none for {source!r}; they have {', '.join(saved)}"
+                )
+            table.adopt(saved[source]["values"], actions.nearest(saved[source]["actions"]))
+        elif own is not None:
+            where = f"the saved table for {profile}"
+            table.load_state_dict(own, where)
+            if [row[0] for row in own["actions"]] != [row[0] for row in actions.described()]:
+                raise EdgesimError(f"{where} has as many actions as are needed here, but others")
+        elif parameters.is_frozen:
+            raise EdgesimError(f"the saved tables have none for {profile!r}")
+        return table
+
+    def _bins(self) -> Binning:
+        parameters, edges = self.parameters, dict(EDGES)
+        if parameters.bins == "dbscan":
+            if parameters.bins_from is None:
+                raise EdgesimError(
+                    "bins: dbscan needs bins_from, requests.parquet of an earlier run"
+                )
+            import pyarrow.parquet as pq
+
+            file = self._setting.folder / parameters.bins_from
+            wanted = [name for name in FEATURES if name not in ("conv", "fc", "rc", "mmacs")]
+            try:
+                seen = pq.read_table(file, columns=wanted)
+            except (OSError, ValueError) as error:
+                raise EdgesimError(f"{file}: not requests.parquet of a run: {error}") from None
+            for name in wanted:
+                edges[name] = dbscan_edges(seen[name].drop_null().to_numpy(), name)
+        elif parameters.bins_from is not None:
+            raise EdgesimError("bins_from is for bins: dbscan")
+        return Binning([edges[name] for name in FEATURES])
+
+
+class _Step:
+    """A decision on its way to becoming experience."""
+
+    __slots__ = (
+        "action",
+        "columns",
+        "is_done",
+        "is_explored",
+        "is_worth_known",
+        "next_columns",
+        "next_state",
+        "state",
+        "table",
+        "worth",
+    )
+
+    def __init__(
+        self, table: QTable, state: int, action: int, columns: Columns, is_explored: bool
+    ) -> None:
+        self.table = table
+        self.state = state
+        self.action = action
+        self.columns = columns
+        self.is_explored = is_explored
+        self.is_done = False
+        self.is_worth_known = False
+        self.worth = 0.0
+        self.next_state = -1
+        self.next_columns: Columns | None = None
+
+
+class _Actions:
+    """The actions of one kind of phone: a column of its table each."""
+
+    __slots__ = ("_by_option", "_columns", "_numbers", "_options", "targets")
+
+    def __init__(self, options: Sequence[Option]) -> None:
+        self._options = list(options)
+        self.targets = [option.target for option in options]
+        self._numbers = {target: number for number, target in enumerate(self.targets)}
+        # The options are kept, so that their identity is not used again.
+        self._columns: dict[int, tuple[Columns, tuple[Option, ...]]] = {}
+        self._by_option: dict[int, dict[Target, Option]] = {}
+
+    def columns(self, options: tuple[Option, ...]) -> Columns:
+        """The columns of these options."""
+        known = self._columns.get(id(options))
+        if known is None:
+            columns = np.array([self._numbers[option.target] for option in options], np.intp)
+            self._columns[id(options)] = known = (columns, options)
+            self._by_option[id(options)] = {option.target: option for option in options}
+        return known[0]
+
+    def option(self, observation: OffloadingObservation, target: Target) -> Option:
+        """What the profiles promised of a target that was chosen."""
+        self.columns(observation.options)
+        return self._by_option[id(observation.options)][target]
+
+    def described(self) -> list[list[Any]]:
+        """Target, place, kind of processor, precision and relative clock of each."""
+        top: dict[tuple[str, str], float] = {}
+        for option in self._options:
+            key = option.target[:2]
+            top[key] = max(top.get(key, 0.0), option.frequency_hz)
+        return [
+            [
+                str(option.target),
+                option.target.place,
+                option.kind,
+                option.target.precision,
+                option.frequency_hz / top[option.target[:2]],
+            ]
+            for option in self._options
+        ]
+
+    def nearest(self, others: Sequence[Sequence[Any]]) -> Any:
+        """A function from a column here to the nearest one among ``others``, or ``None``."""
+        found: list[int | None] = []
+        for _, *what, clock in self.described():
+            alike = [k for k, other in enumerate(others) if list(other[1:4]) == what]
+            found.append(min(alike, key=lambda k: abs(others[k][4] - clock), default=None))
+        return found.__getitem__
+
+
+def features(
+    model: ModelCost, co_cpu: float, co_mem: float, rssi_dbm: float, nearby_rssi_dbm: float
+) -> tuple[float, ...]:
+    """The values of :data:`FEATURES`: layers by kind, million MACs, shares in [0, 1], dBm."""
+    return (*_of_model(model), co_cpu, co_mem, rssi_dbm, nearby_rssi_dbm)
+
+
+def _of_model(model: ModelCost) -> tuple[float, ...]:
+    counts = model.state_counts
+    return counts.conv, counts.fc, counts.rc, model.macs / 1e6
+
+
+def estimated_j(
+    phone: PhoneSpec,
+    observation: OffloadingObservation,
+    option: Option,
+    outcome: OffloadingOutcome,
+) -> float:
+    """The joules that the paper's estimator makes of an outcome: the phone's alone.
+
+    On the phone, busy watts of the processor at its level, with those of the phone being awake, times
+    the measured latency (CPU, GPU and DSP alike: a single inference leaves no idle time). Elsewhere
+
+        P_send(signal) t_send + P_receive t_receive + P_idle (latency - t_send - t_receive)
+
+    with watts of the profile and measured times. It knows nothing of the radio's tail, of a battery's
+    losses, or of how this phone differs from its profile (recalled: its error is 7.3 % on average).
+    """
+    if option.target.place == DEVICE:
+        return option.compute_energy_j / option.compute_s * outcome.latency_s
+    link = observation.nearby_link if option.is_nearby else observation.link
+    assert link is not None
+    idle_s = outcome.latency_s - outcome.send_s - outcome.receive_s
+    return (
+        link.send_w * outcome.send_s
+        + link.receive_w * outcome.receive_s
+        + phone.awake_w * max(idle_s, 0.0)
+    )
+
+
+_EPS: Mapping[str, float] = {
+    "co_cpu": 0.05,
+    "co_mem": 0.05,
+    "rssi_dbm": 2.0,
+    "nearby_rssi_dbm": 2.0,
+}
+"""Values of a feature that are no further apart are one cluster's; assumed."""
+
+_LEAST_SHARE = 0.01
+"""Of the values, that make a cluster; fewer are noise."""
+
+
+def dbscan_edges(values: Any, feature: str) -> tuple[float, ...]:
+    """Where bins begin that DBSCAN finds in the values of a feature: half-way between clusters.
+
+    Args:
+        values: shape ``(n,)``.
+        feature: one of the last four of :data:`FEATURES`.
+
+    Raises:
+        EdgesimError: if there are none.
+    """
+    from sklearn.cluster import DBSCAN
+
+    if not len(values):
+        raise EdgesimError(f"no {feature} was recorded from which bins could be made")
+    different, counts = np.unique(np.asarray(values, float), return_counts=True)
+    least = max(1.0, _LEAST_SHARE * counts.sum())
+    model = DBSCAN(eps=_EPS[feature], min_samples=least)
+    labels = model.fit_predict(different[:, None], sample_weight=counts)
+    ends = sorted(
+        (float(different[labels == label].min()), float(different[labels == label].max()))
+        for label in set(labels.tolist()) - {-1}
+    )
+    return tuple(0.5 * (upper + lower) for (_, upper), (lower, _) in pairwise(ends))
+
+
+def _profile(key: str) -> str:
+    return key.partition("/")[0]

@@ -1,0 +1,128 @@
+"""Who sits in the slots: names, settings and parameters of controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgesim.controllers.registry import (
+    CONTROLLERS,
+    SLOTS,
+    controller_class,
+    parameters_of,
+)
+from edgesim.core.documents import Document, KeyPath, Schema, check
+from edgesim.core.errors import EdgesimError, Problem, did_you_mean
+
+__all__ = ["class_name_of", "parameters", "settings_of", "unknown_controllers"]
+
+_OF = "of"
+
+
+def class_name_of(name: str, settings: Mapping[str, Any]) -> str:
+    """The controller that a name stands for: that of a variant, or its own."""
+    own = settings.get(name)
+    found = own.get(_OF, name) if isinstance(own, Mapping) else name
+    return str(found)
+
+
+def unknown_controllers(
+    document: Document,
+    path: KeyPath,
+    chosen: object,
+    settings: Mapping[str, Any],
+    end: KeyPath = (),
+) -> list[Problem]:
+    """Names of controllers that nobody has, or that sit in other slots.
+
+    Args:
+        document: the scenario.
+        path: where the names stand.
+        chosen: what stands there, names by slot.
+        settings: the scenario's variants.
+        end: what follows the slot's name in the place of each.
+    """
+    problems = []
+    for slot, name in chosen.items() if isinstance(chosen, dict) else ():
+        if slot not in SLOTS or not isinstance(name, str):
+            continue  # the schema has told of it
+        message = _wrong(class_name_of(name, settings), slot, settings)
+        if message is not None:
+            problems.append(document.problem((*path, slot, *end), message))
+    return problems
+
+
+def _wrong(name: str, slot: str, settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the name of a controller for a slot."""
+    entry = CONTROLLERS.get(name)
+    if entry is not None and entry.slot == slot:
+        return None
+    if entry is None and ":" in name:
+        try:
+            controller_class(name, slot)
+        except EdgesimError as error:
+            return str(error)
+        return None
+    known = [key for key, each in CONTROLLERS.items() if each.slot == slot]
+    known += [key for key in settings if class_name_of(key, settings) in known]
+    return f"there is no controller {name!r} for slot {slot!r}; {did_you_mean(name, known)}"
+
+
+def settings_of(
+    document: Document, settings: Mapping[str, Any]
+) -> tuple[dict[str, Schema], list[Problem]]:
+    """The parameters that ``settings`` gives to controllers, by name, and every problem of them."""
+    found: dict[str, Schema] = {}
+    problems: list[Problem] = []
+    for name, own in settings.items():
+        path = ("settings", name)
+        if not isinstance(own, dict):
+            continue  # the schema has told of it
+        base = class_name_of(name, settings)
+        entry = CONTROLLERS.get(base)
+        slots = [slot for slot in SLOTS if _wrong(base, slot, {}) is None]
+        if not slots:
+            message = f"there is no controller {base!r}; {did_you_mean(base, CONTROLLERS)}"
+            at = (*path, _OF) if _OF in own else path
+            problems.append(document.problem(at, message))
+            continue
+        schema = parameters_of(controller_class(base, slots[0]))
+        given = {key: value for key, value in own.items() if key != _OF}
+        if schema is None:
+            if given:
+                message = f"controller {base!r} has no parameters"
+                problems.append(document.problem((*path, next(iter(given))), message))
+            continue
+        part = Document(
+            document.file,
+            {**(entry.settings if entry is not None else {}), **given},
+            {
+                place[2:]: at
+                for place, at in document.places.items()
+                if place[:2] == path and len(place) > 2
+            },
+        )
+        parameters, wrong = check(part, schema)
+        problems += [
+            Problem(p.file, p.line, f"settings.{name}.{p.key}" if p.key else p.key, p.message)
+            for p in wrong
+        ]
+        if parameters is not None:
+            found[name] = parameters
+    return found, problems
+
+
+def parameters(name: str, base: str, slot: str, given: Mapping[str, Schema]) -> Schema | None:
+    """The parameters of a controller: as set, or its defaults; ``None`` if it has none.
+
+    Args:
+        name: what the scenario calls it.
+        base: the controller that this stands for.
+        slot: where it sits.
+        given: what :func:`settings_of` found.
+    """
+    if name in given:
+        return given[name]
+    schema = parameters_of(controller_class(base, slot))
+    entry = CONTROLLERS.get(base)
+    return None if schema is None else schema(**(entry.settings if entry is not None else {}))

@@ -1,0 +1,167 @@
+"""Training before a scenario begins, in a world of its own that is made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from edgesim.controllers.learned import dump_state, load_state
+from edgesim.core.documents import Document, check
+from edgesim.core.errors import ConfigError
+from edgesim.core.recorder import Recorder, write_atomically
+from edgesim.scenario.load import LoadedScenario
+from edgesim.scenario.schema import BlockTrainingSpec, Scenario, WifiDirectSpec
+from edgesim.scenario.world import World
+
+__all__ = ["STATES", "train", "training_scenario"]
+
+SHARES = (0.0, 0.125, 0.5, 0.875)
+"""CPU and memory use by other apps: none, and the middle of each of the paper's bins."""
+
+STATES = tuple(product(SHARES, SHARES, (False, True), (False, True)))
+"""CPU use, memory use, whether Wi-Fi is weak, whether the phone nearby is: 64 states."""
+
+
+def training_scenario(loaded: LoadedScenario) -> LoadedScenario:
+    """The scenario that controllers are trained in: ``training: {kind: blocks}`` spelled out.
+
+    It is an ordinary scenario, with the same seed, so that each phone differs from its profile as it
+    will when it is judged.
+    """
+    scenario = loaded.scenario
+    spec = scenario.training
+    assert isinstance(spec, BlockTrainingSpec)
+    data = scenario.model_dump(mode="json")
+    hosts = {n.to for n in scenario.networks.values() if isinstance(n, WifiDirectSpec)}
+    turn_s = spec.visits * spec.spacing_s
+    state_s = turn_s * len(scenario.jobs)
+    duration_s = state_s * len(STATES)
+
+    def schedule(of: Callable[[tuple[float, float, bool, bool]], Any]) -> dict[str, Any]:
+        steps = [[k * state_s, of(state)] for k, state in enumerate(STATES)]
+        return {"kind": "schedule", "period_s": duration_s, "steps": steps}
+
+    def dbm(is_weak: bool) -> float:
+        return spec.weak_dbm if is_weak else spec.regular_dbm
+
+    apps = {
+        _app(cpu, memory): {"cpu": cpu, "memory": memory} for cpu, memory in product(SHARES, SHARES)
+    }
+    for name, group in data["phones"].items():
+        group |= {"count": 1, "plugged_in": True, "mobility": None, "ambient_c": None}
+        if name in hosts:
+            continue
+        group["app"] = schedule(lambda state: _app(state[0], state[1]))
+        kinds = {n: each.kind for n, each in scenario.networks.items()}
+        group["networks"] = {
+            network: {
+                "rssi_dbm": schedule(
+                    (lambda s: dbm(s[3]))
+                    if kinds[network] == "wifi_direct"
+                    else lambda s: dbm(s[2])
+                )
+            }
+            for network in scenario.phones[name].attachments
+        }
+        group |= {"network": None, "rssi_dbm": None}
+    for turn, (_, job) in enumerate(sorted(data["jobs"].items())):
+        job["arrivals"] = {
+            "kind": "turns",
+            "visits": spec.visits,
+            "spacing_s": spec.spacing_s,
+            "turn": turn,
+            "of": len(data["jobs"]),
+        }
+        job["warmup_s"] = 0.0
+    data |= {
+        "name": f"{scenario.name}-training"[:64],
+        "duration_s": duration_s,
+        "apps": apps,
+        "training": {"kind": "live", "duration_s": duration_s, "is_frozen": False},
+        "compare": {},
+        "check": {},
+        "record": {"decisions": False, "forecasts": False, "states": None},
+        "limits": {"requests": 1e12, "signal_changes": 1e15},
+    }
+    found, problems = check(Document(str(loaded.path), _without_nulls(data)), Scenario)
+    if found is None:
+        raise ConfigError(problems)
+    return replace(loaded, scenario=found)
+
+
+def train(
+    loaded: LoadedScenario,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Train the controllers of a scenario that learn.
+
+    Args:
+        loaded: the scenario, with ``training: {kind: blocks}``.
+        cache: a folder where what has been learned is kept by what it was learned from; what is
+            there already is not learned again.
+        progress: told now and then which share is over.
+
+    Returns:
+        What each of them has learned, by where it sits; empty if none learns.
+    """
+    ground = training_scenario(loaded)
+    file = None if cache is None else cache / f"{fingerprint(ground)}.json"
+    if file is not None and file.is_file():
+        return load_state(file)
+    world = World(ground, Recorder(None, []))
+    if not world.learners:
+        return {}
+    world.run(progress)
+    summary = world.finish()
+    learned = {seat: each.state_dict() for seat, each in sorted(world.learners.items())}
+    learned["training"] = {
+        "energy_j": summary["energy_j"],
+        "requests": _requests(ground.scenario),
+        "simulated_s": summary["simulated_s"],
+    }
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, dump_state(learned))
+    return learned
+
+
+def fingerprint(loaded: LoadedScenario) -> str:
+    """A digest of all that a run of this scenario depends on."""
+    used = {spec.profile for spec in loaded.scenario.phones.values()}
+    used |= {spec.server for spec in loaded.scenario.sites.values()}
+    content = {
+        "scenario": loaded.scenario.model_dump(mode="json"),
+        "profiles": loaded.catalogue.digests(used),
+        "models": {name: repr(model) for name, model in sorted(loaded.models.items())},
+        "settings": {name: each.model_dump_json() for name, each in loaded.settings.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _requests(scenario: Scenario) -> int:
+    hosts = {n.to for n in scenario.networks.values() if isinstance(n, WifiDirectSpec)}
+    total = 0
+    for job in scenario.jobs.values():
+        phones = len([g for g in job.phones or scenario.phones if g not in hosts or job.phones])
+        total += phones * job.arrivals.visits * len(STATES)  # type: ignore[union-attr]
+    return total
+
+
+def _app(cpu: float, memory: float) -> str:
+    return f"cpu_{cpu * 1000:.0f}_memory_{memory * 1000:.0f}"
+
+
+def _without_nulls(data: Any) -> Any:
+    """Without keys that say nothing: a file would leave them out."""
+    if isinstance(data, Mapping):
+        return {key: _without_nulls(value) for key, value in data.items() if value is not None}
+    if isinstance(data, list):
+        return [_without_nulls(value) for value in data]
+    return data
