@@ -33,7 +33,6 @@ from edgesim.controllers.slots import (
 )
 from edgesim.core.documents import Schema
 from edgesim.core.errors import EdgesimError
-from edgesim.hardware.specs import PhoneSpec
 from edgesim.nn.model import ModelCost
 
 __all__ = ["EDGES", "FEATURES", "AutoScale", "dbscan_edges", "estimated_j", "features"]
@@ -245,12 +244,9 @@ class AutoScale:
             energy_j = outcome.energy_j
         else:
             actions, _ = self._table(observation)
-            energy_j = estimated_j(
-                self._setting.phones[observation.profile],
-                observation,
-                actions.option(observation, decision),
-                outcome,
-            )
+            awake_w = self._setting.phones[observation.profile].awake_w
+            option = actions.option(observation, decision)
+            energy_j = estimated_j(awake_w, observation, option, outcome)
         worth = -1e3 * energy_j + parameters.beta * percent
         if is_recalled and late < 1.0:
             worth += parameters.alpha * 1e3 * outcome.latency_s
@@ -454,30 +450,35 @@ def _of_model(model: ModelCost) -> tuple[float, ...]:
 
 
 def estimated_j(
-    phone: PhoneSpec,
+    awake_w: float,
     observation: OffloadingObservation,
     option: Option,
     outcome: OffloadingOutcome,
 ) -> float:
     """The joules that the paper's estimator makes of an outcome: the phone's alone.
 
-    On the phone, busy watts of the processor at its level, with those of the phone being awake, times
-    the measured latency (CPU, GPU and DSP alike: a single inference leaves no idle time). Elsewhere
+    On the phone, sum over f of P_busy(f) t_busy(f), and P_idle times the latency; elsewhere
 
         P_send(signal) t_send + P_receive t_receive + P_idle (latency - t_send - t_receive)
 
     with watts of the profile and measured times. It knows nothing of the radio's tail, of a battery's
     losses, or of how this phone differs from its profile (recalled: its error is 7.3 % on average).
+
+    Args:
+        awake_w: P_idle, watts of the phone being awake.
+        observation: what the request met.
+        option: the target that it ran on.
+        outcome: what was measured.
     """
     if option.target.place == DEVICE:
-        return option.compute_energy_j / option.compute_s * outcome.latency_s
+        return outcome.compute_j + awake_w * outcome.latency_s
     link = observation.nearby_link if option.is_nearby else observation.link
     assert link is not None
     idle_s = outcome.latency_s - outcome.send_s - outcome.receive_s
     return (
         link.send_w * outcome.send_s
         + link.receive_w * outcome.receive_s
-        + phone.awake_w * max(idle_s, 0.0)
+        + awake_w * max(idle_s, 0.0)
     )
 
 

@@ -166,6 +166,8 @@ class OffloadingOutcome(NamedTuple):
         deadline_met: whether it was done in time; a request without a deadline is in time if done.
         accuracy: of the model in the precision it ran in; NaN if it failed.
         send_s, receive_s: how long its transfers there and back took; 0 if it ran on the phone.
+        compute_j: what the profile's watts make of the time that the phone's processor was busy for
+            it at each clock (which a kernel keeps count of); 0 if it ran elsewhere.
     """
 
     status: str
@@ -175,6 +177,7 @@ class OffloadingOutcome(NamedTuple):
     accuracy: float
     send_s: float = 0.0
     receive_s: float = 0.0
+    compute_j: float = 0.0
 
 
 class Lesson(NamedTuple):

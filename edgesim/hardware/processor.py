@@ -226,6 +226,7 @@ class Execution(Job):
         self._mark = 0.0
         self.alone_s = 0.0  # what ``work`` is counted in: seconds at the pace at which it began
         self.traffic_bps = 0.0  # bytes per second of memory that it uses while it has all the time
+        self.profile_j = 0.0
 
     def started(self) -> None:
         """Answer for a share of the processor's watts from now on."""
@@ -241,7 +242,10 @@ class Execution(Job):
 
     def settle(self) -> None:
         """Book what it has cost up to now; it goes on."""
-        self._mark = self._processor._state.book(self._user, self._mark, "compute")
+        processor, user = self._processor, self._user
+        before_j = user.energy_j
+        self._mark = processor._state.book(user, self._mark, "compute")
+        self.profile_j += (user.energy_j - before_j) / processor._hungrier
 
     def cancel(self) -> None:
         """Stop it, booking what it has cost so far; nobody is told of its end."""
@@ -253,11 +257,12 @@ class Execution(Job):
 
     def _leave(self) -> None:
         self.is_running = False
-        processor = self._processor
-        power_w = processor._follow()
+        processor, user = self._processor, self._user
+        power_w, before_j = processor._follow(), user.energy_j
         processor._state.leave(
-            self._user, self._mark, "compute", power_w, "compute" if power_w else "idle"
+            user, self._mark, "compute", power_w, "compute" if power_w else "idle"
         )
+        self.profile_j += (user.energy_j - before_j) / processor._hungrier
         processor._let_go(self)
 
 

@@ -528,6 +528,8 @@ class PhoneGroupSpec(Schema):
     """Whether the charger is connected. Default: never."""
     ambient_c: CelsiusSignal | None = None
     """Temperature of the air. Default: 25."""
+    cooled: bool = False
+    """Whether a fan keeps them at the temperature of the air, so that they never throttle."""
 
     @model_validator(mode="after")
     def _signal_needs_network(self) -> Self:
@@ -735,8 +737,8 @@ class BlockTrainingSpec(Schema):
 
     One phone of each group goes through every combination of CPU use and memory use by another app
     (0, 12.5, 50 and 87.5 %), Wi-Fi signal and signal of the phone nearby (regular, weak); in each of
-    these 64 states every job has ``visits`` requests in a row. Chargers are connected. Then what has
-    been learned is frozen, and the scenario begins.
+    these 64 states every job has ``visits`` requests in a row. Chargers are connected, and fans run.
+    Then what has been learned is frozen, and the scenario begins.
     """
 
     kind: Literal["blocks"]

@@ -53,7 +53,9 @@ def training_scenario(loaded: LoadedScenario) -> LoadedScenario:
         _app(cpu, memory): {"cpu": cpu, "memory": memory} for cpu, memory in product(SHARES, SHARES)
     }
     for name, group in data["phones"].items():
-        group |= {"count": 1, "plugged_in": True, "mobility": None, "ambient_c": None}
+        # What owners and weather do in the scenario itself has no part in it.
+        group |= {"count": 1, "plugged_in": True, "cooled": True}
+        group |= dict.fromkeys(("mobility", "ambient_c", "app", "screen_on"))
         if name in hosts:
             continue
         group["app"] = schedule(lambda state: _app(state[0], state[1]))

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import fsum, inf
 from types import FrameType
 from typing import Any
@@ -170,6 +171,8 @@ class World:
     def _group(self, name: str) -> PhoneGroup:
         spec = self._scenario.phones[name]
         phone = self._loaded.catalogue.phone(spec.profile, spec.runtime)
+        if spec.cooled:
+            phone = replace(phone, thermal=None)
         return PhoneGroup(
             name=name,
             devices=device_names(name, spec.count),

@@ -36,6 +36,7 @@ class Computation:
         "_plan",
         "_user",
         "is_cold",
+        "profile_j",
     )
 
     def __init__(
@@ -54,6 +55,7 @@ class Computation:
         self._execution: Execution | None = None
         self._is_over = False
         self.is_cold = False
+        self.profile_j = 0.0
 
     def start(self) -> None:
         """Begin."""
@@ -104,6 +106,7 @@ class Computation:
             self._execution = processor.run(self._user, plan.layout_s, self._loaded, plan.level)
 
     def _loaded(self) -> None:
+        self._note()
         self._phone.memory.loaded(self)
         self._compute()
 
@@ -111,7 +114,13 @@ class Computation:
         plan, processor = self._plan, self._phone.processor(self._plan.processor)
         self._execution = processor.run(self._user, plan.task, self._finished, plan.level)
 
+    def _note(self) -> None:
+        """An execution has ended."""
+        if self._execution is not None:
+            self.profile_j += self._execution.profile_j
+
     def _finished(self) -> None:
+        self._note()
         self._execution = None
         self._is_over = True
         self._phone.memory.release(self)

@@ -232,6 +232,7 @@ class Request:
         "_phone",
         "_places",
         "_plan",
+        "_profile_j",
         "_receive_s",
         "_send_s",
         "_source",
@@ -259,7 +260,7 @@ class Request:
         self._errand: Errand | None = None  # elsewhere
         self._visit: Visit | None = None  # on another phone
         self._latency_s = nan
-        self._send_s = self._receive_s = 0.0
+        self._send_s = self._receive_s = self._profile_j = 0.0
         self._observation: OffloadingObservation | None = None
         self._forecasts: dict[Target, Forecast] | None = None
         self.start_s = inference.clock._now
@@ -444,6 +445,7 @@ class Request:
     def _completed(self) -> None:
         if self._computation is not None:
             self._is_cold = self._computation.is_cold
+            self._profile_j = self._computation.profile_j
             self._computation = None
         self._latency_s = self._inference.clock._now - self.start_s
         self._phone.end(self)
@@ -576,6 +578,7 @@ class Request:
                 plan.accuracy if status == DONE else nan,
                 self._send_s,
                 self._receive_s,
+                self._profile_j,
             )
             lesson = inference.slot.learn(observation, target, outcome)
         if inference.decisions is not None:
