@@ -17,7 +17,7 @@ from edgesim.hardware.catalogue import Catalogue, shipped
 from edgesim.hardware.profiles import PROFILE_KINDS, profile_schema, read_profile
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
-from edgesim.scenario.load import find_scenario, load_scenario, scenario_names
+from edgesim.scenario.load import check_every_case, find_scenario, scenario_names
 from edgesim.scenario.schema import Scenario
 
 __all__ = ["json_schema", "print_item", "print_list", "validate_file"]
@@ -38,7 +38,7 @@ def validate_file(file: Path) -> str:
             return "model"
         _, profile = read_profile(file)
         return f"{profile.kind} profile"
-    load_scenario(file)
+    check_every_case(file)
     return "scenario"
 
 

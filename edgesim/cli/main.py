@@ -89,6 +89,67 @@ def run(
 
 
 @app.command()
+def sweep(
+    scenario: Annotated[str, typer.Argument(help="A file, or the name of a shipped scenario.")],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V1,V2,...",
+            help="A slot and controllers, an axis of the scenario's matrix, or any key; repeatable. "
+            "Values of the first are compared.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Such as 0-4 or 1,3,7. Default: the scenario's own.")
+    ] = None,
+    controller: Annotated[
+        list[str] | None,
+        typer.Option("-c", "--controller", metavar="[JOB.]SLOT=NAME", help="Who sits where."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Any other key; repeatable."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once. Default: one per core.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="loky, multiprocessing, threading, sequential or ray.")
+    ] = "loky",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder; what an earlier sweep has finished there is not run again. "
+            "Default: runs/SCENARIO-sweep-NUMBER."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the cells as JSON, nothing else.")
+    ] = False,
+) -> None:
+    """Run a scenario for every combination of values and seeds; compare in pairs."""
+    from edgesim.cli import sweeping
+
+    result = sweeping.sweep(
+        scenario,
+        vary=vary or [],
+        seeds=seeds,
+        controllers=[_pair(text) for text in controller or []],
+        changes=changes or [],
+        jobs=jobs,
+        engine=engine,
+        out=out,
+        output="json" if as_json else "quiet" if quiet else "text",
+    )
+    if result.is_interrupted:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130)
+    if not result.is_complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenarios or profiles.")],
 ) -> None:

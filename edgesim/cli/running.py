@@ -20,10 +20,10 @@ from rich.table import Table
 from edgesim.core.errors import ConfigError, Problem
 from edgesim.results.audit import audit
 from edgesim.results.result import Result
-from edgesim.scenario.load import OVERRIDE_FILE, load_scenario, parse_override
+from edgesim.scenario.load import OVERRIDE_FILE, axes, load_scenario, parse_override
 from edgesim.scenario.run import compare, run_loaded
 
-__all__ = ["run"]
+__all__ = ["Output", "next_free", "plain_table", "refuse_repeated", "run"]
 
 Output = Literal["text", "quiet", "json"]
 
@@ -42,10 +42,10 @@ def run(
     overrides = [parse_override(text) for text in changes]
     if seed is not None:
         overrides.append(("seed", seed))
-    _refuse_repeated("-c", [key for key, _ in controllers])
-    _refuse_repeated("--set", [key for key, _ in overrides])
+    refuse_repeated("-c", [key for key, _ in controllers])
+    refuse_repeated("--set", [key for key, _ in overrides])
     loaded = load_scenario(scenario, overrides, dict(controllers))
-    folder = _next_free(loaded.scenario.name) if out is None else out
+    folder = next_free(loaded.scenario.name) if out is None else out
     console = Console(highlight=False)
     chosen = {key.rpartition(".")[2] for key, _ in controllers}
     # A controller on the command line, for the slot that is compared, overrides the comparison.
@@ -67,6 +67,7 @@ def run(
         typer.echo(json.dumps(shown, indent=2, sort_keys=True))
     elif output == "text":
         _print_closing(console, results, folder)
+        _print_case(console, scenario, loaded.case)
     if check:
         for name, result in results.items():
             for line in audit(result):
@@ -75,13 +76,18 @@ def run(
     return all(result.is_complete for result in results.values())
 
 
-def _refuse_repeated(option: str, keys: Sequence[str]) -> None:
+def refuse_repeated(option: str, keys: Sequence[str]) -> None:
+    """Refuse a key that an option is given twice for.
+
+    Raises:
+        ConfigError: naming the first such key.
+    """
     for index, key in enumerate(keys):
         if key in keys[:index]:
             raise ConfigError([Problem(OVERRIDE_FILE, None, option, f"{key} is given twice")])
 
 
-def _next_free(name: str) -> Path:
+def next_free(name: str) -> Path:
     """Make the next folder of its name that is not there yet; whoever makes it has it."""
     Path("runs").mkdir(exist_ok=True)
     for number in count(1):
@@ -139,6 +145,17 @@ def _print_closing(console: Console, results: Mapping[str, Result], folder: Path
     console.print(f"tables in {folder}", soft_wrap=True, markup=False)
 
 
+def _print_case(console: Console, scenario: str, case: Mapping[str, str]) -> None:
+    """Which case of the scenario's matrix it was, and how to run another."""
+    for axis, points in axes(scenario).items():
+        if axis in case:
+            message = (
+                f"{axis}={case[axis]}, one of {len(points)} ({', '.join(points)}): another with "
+                f"--set {axis}=NAME, all with edgesim sweep"
+            )
+            console.print(message, soft_wrap=True, markup=False)
+
+
 # Title of a column, key of the summary, factor.
 _COLUMNS = (
     ("phones\nJ", "energy_j", 1.0),
@@ -146,6 +163,7 @@ _COLUMNS = (
     ("late\n%", "deadline_violation_ratio", 100.0),
     ("poor\n%", "accuracy_violation_ratio", 100.0),
     ("away\n%", "offloaded_ratio", 100.0),
+    ("as the\noracle %", "oracle_agreement_within_5pct", 100.0),
     ("failed", "requests_failed", 1.0),
     ("cut off", "requests_unfinished", 1.0),
     ("p50\nms", "latency_p50_s", 1e3),
@@ -163,7 +181,8 @@ _ALWAYS = frozenset(
 )
 _LEGEND = (
     "request: all that arrived; late: after the deadline, or failed; poor: less accurate than "
-    "required; away: run elsewhere; cut off: by the end of the run"
+    "required; away: run elsewhere; as the oracle: in time if that is, for at most 5 % more energy; "
+    "cut off: by the end of the run"
 )
 
 
@@ -177,7 +196,7 @@ def _overview(results: Mapping[str, Result]) -> Table:
             for result in results.values()
         )
     ]
-    table = _table("Who spent what, and who was late", [title for title, _, _ in columns])
+    table = plain_table("Who spent what, and who was late", [title for title, _, _ in columns])
     for name, result in results.items():
         shown = escape(name) if result.is_complete else f"{escape(name)} (interrupted)"
         cells = (_number(result.summary.get(key), factor) for _, key, factor in columns)
@@ -188,19 +207,31 @@ def _overview(results: Mapping[str, Result]) -> Table:
 def _by_job(results: Mapping[str, Result]) -> Table:
     first = next(iter(results.values()))
     jobs = sorted(first.manifest["scenario"]["jobs"])
-    titles = [f"{escape(job)}\nmJ, late %" for job in jobs]
-    table = _table("By job: millijoules per request, share that was late", titles)
-    for name, result in results.items():
-        cells = []
+    if len(jobs) > _MOST_JOBS_ACROSS:
+        table = plain_table("By job: millijoules per request", [escape(name) for name in results])
         for job in jobs:
-            energy = _number(result.summary.get(f"{job}.energy_per_request_j"), 1e3)
-            late = _number(result.summary.get(f"{job}.deadline_violation_ratio"), 100)
-            cells.append(f"{energy}, {late:>5}")
-        table.add_row(escape(name), *cells)
+            key = f"{job}.energy_per_request_j"
+            cells = (_number(result.summary.get(key), 1e3) for result in results.values())
+            table.add_row(escape(job), *cells)
+        return table
+    titles = [f"{escape(job)}\nmJ, late %" for job in jobs]
+    table = plain_table(_BY_JOB, titles)
+    for name, result in results.items():
+        table.add_row(escape(name), *(_of_job(result, job) for job in jobs))
     return table
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+_BY_JOB = "By job: millijoules per request, share that was late"
+_MOST_JOBS_ACROSS = 4
+
+
+def _of_job(result: Result, job: str) -> str:
+    energy = _number(result.summary.get(f"{job}.energy_per_request_j"), 1e3)
+    late = _number(result.summary.get(f"{job}.deadline_violation_ratio"), 100)
+    return f"{energy}, {late:>5}"
+
+
+def plain_table(title: str, columns: Sequence[str]) -> Table:
     """A table whose first column gives way if the terminal is narrow; numbers are never cut."""
     table = Table(
         title=title,

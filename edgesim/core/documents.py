@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,7 +20,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 
 __all__ = [
+    "EVERY",
     "NAME_PATTERN",
+    "POINT_PATTERN",
     "PROFILE_NAME_PATTERN",
     "Document",
     "KeyPath",
@@ -31,6 +34,9 @@ __all__ = [
 ]
 
 KeyPath = tuple[str | int, ...]
+
+EVERY = "*"
+"""The part of a path to :meth:`Document.put` that stands for every entry there."""
 
 _LARGEST_BYTES = 10_000_000
 _MOST_NODES = 500_000
@@ -67,29 +73,70 @@ class Document:
                 return Problem(file, line, dotted(path), message)
         return Problem(self.file, None, dotted(path), message)
 
-    def put(self, path: KeyPath, value: Any, file: str) -> None:
-        """Set the value at ``path``, making mappings on the way; it came from ``file``.
+    def put(self, path: KeyPath, value: Any, file: str, line: int | None = None) -> None:
+        """Set the value at ``path``, making mappings on the way.
+
+        A part ``*`` of the path stands for every entry of the mapping or list there.
+
+        Args:
+            path: where to.
+            value: what; each place has its own copy.
+            file: where it comes from, for messages.
+            line: and the line there.
 
         Raises:
-            ConfigError: if something on the way is neither a mapping nor a list with that entry.
+            ConfigError: if something on the way is neither a mapping nor a list with that entry, or
+                has no entries for a ``*`` to stand for.
         """
+        place = (file, line)
+        for each in self._every(path, place):
+            self._put_one(each, deepcopy(value), place)
+
+    def _every(self, path: KeyPath, place: tuple[str, int | None]) -> list[KeyPath]:
+        """The paths that a path with ``*`` in it stands for."""
+        found: list[tuple[KeyPath, Any]] = [((), self.data)]
+        for depth, key in enumerate(path):
+            further: list[tuple[KeyPath, Any]] = []
+            for before, here in found:
+                if key != EVERY:
+                    further.append(((*before, key), _entry(here, key)))
+                elif isinstance(here, dict) and here:
+                    further += [((*before, own), value) for own, value in here.items()]
+                elif isinstance(here, list) and here:
+                    further += [((*before, own), value) for own, value in enumerate(here)]
+                else:
+                    what = dotted(before) or "the file"
+                    message = f"{what} has no entries that {EVERY!r} could stand for"
+                    raise ConfigError([Problem(*place, dotted(path[: depth + 1]), message)])
+            found = further
+        return [each for each, _ in found]
+
+    def _put_one(self, path: KeyPath, value: Any, place: tuple[str, int | None]) -> None:
         here = self.data
         for depth, key in enumerate(path):
             is_last = depth == len(path) - 1
             if isinstance(here, dict):
                 if key not in here and not is_last:
                     here[key] = {}
-                    self.places[path[: depth + 1]] = (file, None)
+                    self.places[path[: depth + 1]] = place
             elif not (isinstance(here, list) and isinstance(key, int) and key < len(here)):
                 message = f"{dotted(path[:depth]) or 'the file'} has no entry {key!r}"
-                raise ConfigError([Problem(file, None, dotted(path), message)])
+                raise ConfigError([Problem(*place, dotted(path), message)])
             if is_last:
                 here[key] = value
             else:
                 here = here[key]
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
-        self.places[path] = (file, None)
+        self.places[path] = place
+
+
+def _entry(here: Any, key: str | int) -> Any:
+    """What stands at a key of a mapping or list; ``None`` if nothing does."""
+    if isinstance(here, dict):
+        return here.get(key)
+    is_there = isinstance(here, list) and isinstance(key, int) and key < len(here)
+    return here[key] if is_there else None
 
 
 def dotted(path: KeyPath) -> str:
@@ -335,11 +382,15 @@ def _message(detail: Any, path: KeyPath, types: list[Any], known: list[str]) -> 
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
 """What users may call things."""
 
+POINT_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What users may call the points of a matrix; they become names of folders."""
+
 PROFILE_NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 """What profiles and their parts are called."""
 
 _PATTERNS = {
     NAME_PATTERN: "a name begins with a letter and holds only letters, digits, _ and -",
+    POINT_PATTERN: "a name begins with a letter or digit and holds only these and . _ -",
     PROFILE_NAME_PATTERN: "this name begins with a-z and holds only a-z, digits and _",
 }
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from edgesim.controllers.registry import SLOTS
 from edgesim.core.documents import (
     Document,
-    KeyPath,
     Schema,
     check,
     parse_document,
@@ -21,6 +18,7 @@ from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue, catalogue_folder
 from edgesim.nn.model import ModelCost
 from edgesim.scenario.limits import never_full, out_of_limits, too_much
+from edgesim.scenario.matrix import Override, axes_of, cases, key_path, misnamed, put_case
 from edgesim.scenario.recordings import Recordings, read_recordings
 from edgesim.scenario.references import (
     dangling,
@@ -37,6 +35,8 @@ from edgesim.scenario.topology import disconnected
 __all__ = [
     "LoadedScenario",
     "Override",
+    "axes",
+    "check_every_case",
     "find_scenario",
     "load_scenario",
     "parse_override",
@@ -57,6 +57,7 @@ class LoadedScenario:
         models: the models that its jobs run, by name.
         recordings: what it has from files of its own.
         settings: parameters of controllers, by name.
+        case: which point of each axis of its matrix it is.
     """
 
     scenario: Scenario
@@ -65,10 +66,7 @@ class LoadedScenario:
     models: Mapping[str, ModelCost]
     recordings: Recordings
     settings: Mapping[str, Schema]
-
-
-Override = tuple[str, Any]
-"""A dotted key path and the value to put there."""
+    case: Mapping[str, str] = field(default_factory=dict)
 
 
 def scenario_names() -> list[str]:
@@ -108,7 +106,9 @@ def load_scenario(
 
     Args:
         name: a path, or the name of a scenario that ships with edgesim.
-        overrides: values put in place of the file's, such as ``("phones.pixel.count", 3)``.
+        overrides: values put in place of the file's, such as ``("phones.pixel.count", 3)``, or
+            ``("phones.*.count", 3)`` for all groups; the name of an axis of its matrix chooses a
+            point: ``("environment", "S4")``.
         controllers: who sits where, in place of the file's: by ``SLOT`` for all jobs, or by
             ``JOB.SLOT`` for one.
 
@@ -117,7 +117,12 @@ def load_scenario(
     """
     path = find_scenario(name)
     document = read_document(path)
-    problems = _put(document, overrides)
+    # What changes the matrix itself comes first, then what the matrix puts, then all the others.
+    own_matrix, others = _split(overrides)
+    problems = _put(document, own_matrix)
+    case, others, found = put_case(document, others, OVERRIDE_FILE)
+    problems += [*found, *misnamed(document)]
+    problems += _put(document, others)
     problems += _put(document, _seats(document, controllers or {}, problems))
     folder = path.parent / "device_profiles"
     catalogue = Catalogue([folder] if folder.is_dir() else [])
@@ -141,7 +146,45 @@ def load_scenario(
     if problems or scenario is None:
         raise ConfigError(problems)
     models = models_of(scenario, own)
-    return LoadedScenario(scenario, path, catalogue, models, recordings, settings)
+    return LoadedScenario(scenario, path, catalogue, models, recordings, settings, case)
+
+
+def axes(name: str | Path, overrides: Iterable[Override] = ()) -> dict[str, list[str]]:
+    """The names of the points of each axis of a scenario's matrix.
+
+    Args:
+        name: as for :func:`load_scenario`.
+        overrides: those of ``matrix...`` count, the others change no axis.
+
+    Raises:
+        ConfigError: if there is no such scenario, or it is not YAML.
+    """
+    document = read_document(find_scenario(name))
+    _put(document, _split(overrides)[0])
+    return axes_of(document)
+
+
+def check_every_case(name: str | Path) -> None:
+    """Check a scenario at every point of each axis of its matrix, the other axes at their first.
+
+    Raises:
+        ConfigError: with every distinct problem found.
+    """
+    problems: list[Problem] = []
+    for number, case in enumerate(cases(axes(name))):
+        try:
+            load_scenario(name, case.items())
+        except ConfigError as error:
+            new = [problem for problem in error.problems if problem not in problems]
+            problems += new if number == 0 else [_in_case(problem, case) for problem in new]
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def _in_case(problem: Problem, case: Mapping[str, str]) -> Problem:
+    """A problem that only one case has, and which."""
+    where = ", ".join(f"{axis}={point}" for axis, point in case.items())
+    return replace(problem, message=f"{problem.message} (with {where})")
 
 
 def parse_override(text: str) -> Override:
@@ -157,18 +200,18 @@ def parse_override(text: str) -> Override:
     return key, parse_document(value, OVERRIDE_FILE).data
 
 
-def _key_path(text: str) -> KeyPath:
-    return tuple(int(part) if _INDEX.fullmatch(part) else part for part in text.split("."))
-
-
-_INDEX = re.compile("[0-9]{1,6}")
+def _split(overrides: Iterable[Override]) -> tuple[list[Override], list[Override]]:
+    """The overrides of the matrix itself, and the others."""
+    every = list(overrides)
+    own = [each for each in every if each[0].partition(".")[0] == "matrix"]
+    return own, [each for each in every if each not in own]
 
 
 def _put(document: Document, overrides: Iterable[Override]) -> list[Problem]:
     problems: list[Problem] = []
     for key, value in overrides:
         try:
-            document.put(_key_path(key), value, OVERRIDE_FILE)
+            document.put(key_path(key), value, OVERRIDE_FILE)
         except ConfigError as error:
             problems += error.problems
     return problems

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.controllers.learned import dump_state
+from edgesim.controllers.registry import controller_class
 from edgesim.core.errors import ConfigError, EdgesimError, Problem
 from edgesim.core.recorder import Recorder, write_atomically
 from edgesim.results.result import Comparison, Result
 from edgesim.results.summary import inference_summary
 from edgesim.scenario.load import LoadedScenario, Override, load_scenario
 from edgesim.scenario.schema import BlockTrainingSpec, Scenario
-from edgesim.scenario.training import train
+from edgesim.scenario.seats import class_name_of
+from edgesim.scenario.training import fingerprint, train
 from edgesim.scenario.world import World
 
-__all__ = ["compare", "run", "run_loaded"]
+__all__ = ["compare", "learners_of", "run", "run_loaded"]
 
 _LIBRARIES = ("edgesim", "numpy", "pyarrow", "simpy")
 
@@ -180,6 +182,20 @@ def run_loaded(
     return Result(manifest, summary, finished, folder)
 
 
+def learners_of(loaded: LoadedScenario) -> list[str]:
+    """The names of the controllers of a scenario that learn."""
+    scenario = loaded.scenario
+    names: dict[str, str] = {}
+    for spec in scenario.jobs.values():
+        for slot, name in {**scenario.controllers, **spec.controllers}.items():
+            names[str(name)] = str(slot)
+    return [
+        name
+        for name, slot in names.items()
+        if controller_class(class_name_of(name, scenario.settings), slot).learns  # type: ignore[attr-defined]
+    ]
+
+
 def _halves(progress: Progress | None) -> tuple[Progress | None, Progress | None]:
     """The progress of training, and of the run after it, as shares of both."""
     if progress is None:
@@ -239,7 +255,9 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
     return {
         "scenario_file": loaded.path.name,
         "scenario": loaded.scenario.model_dump(mode="json"),
+        "case": dict(loaded.case),
         "seed": loaded.scenario.seed,
+        "fingerprint": fingerprint(loaded),
         "controllers": world.controllers,
         "versions": {
             "python": platform.python_version(),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from edgesim.core.documents import NAME_PATTERN, Schema
+from edgesim.core.documents import NAME_PATTERN, POINT_PATTERN, Schema
 from edgesim.core.units import ms_to_s
 from edgesim.network.lte import RESOURCE_BLOCKS
 from edgesim.network.traces import UPLINK_RATIO
@@ -29,6 +29,7 @@ __all__ = [
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
 Seconds = Annotated[float, Field(ge=1e-3, le=1e10)]
 Dbm = Annotated[float, Field(ge=-150, le=0)]
+PointName = Annotated[str, StringConstraints(pattern=POINT_PATTERN, max_length=64)]
 SlotName = Literal["offloading"]
 
 
@@ -814,6 +815,13 @@ class Scenario(Schema):
     """How controllers that learn are trained before they are judged. Default: they learn as they go,
     and are judged by all they do."""
     check: CheckSpec = CheckSpec()
+    matrix: Annotated[
+        dict[Name, Annotated[dict[PointName, dict[str, Any]], Field(min_length=1)]],
+        Field(exclude=True),  # a loaded scenario holds what the chosen points have put
+    ] = {}
+    """Axes of cases. Each has points by name, and each point values by dotted key path, put in
+    place of the file's; ``*`` in a path stands for every entry there. Without a choice, the first
+    point of each axis holds."""
     mismatch: MismatchSpec | None = None
     """Default: devices are as published, and meters exact."""
     record: RecordSpec = RecordSpec()

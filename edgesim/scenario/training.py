@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from edgesim.scenario.load import LoadedScenario
 from edgesim.scenario.schema import BlockTrainingSpec, Scenario, WifiDirectSpec
 from edgesim.scenario.world import World
 
-__all__ = ["STATES", "train", "training_scenario"]
+__all__ = ["STATES", "fingerprint", "train", "training_scenario"]
 
 SHARES = (0.0, 0.125, 0.5, 0.875)
 """CPU and memory use by other apps: none, and the middle of each of the paper's bins."""
@@ -139,12 +140,28 @@ def fingerprint(loaded: LoadedScenario) -> str:
     used = {spec.profile for spec in loaded.scenario.phones.values()}
     used |= {spec.server for spec in loaded.scenario.sites.values()}
     content = {
+        "edgesim": version("edgesim"),
         "scenario": loaded.scenario.model_dump(mode="json"),
         "profiles": loaded.catalogue.digests(used),
-        "models": {name: repr(model) for name, model in sorted(loaded.models.items())},
+        "models": {name: _plain(model) for name, model in sorted(loaded.models.items())},
         "settings": {name: each.model_dump_json() for name, each in loaded.settings.items()},
+        "files": [
+            hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(set(loaded.recordings.files))
+        ],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A data class, and all that is in it, as what JSON knows."""
+    if is_dataclass(value):
+        return [_plain(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def _requests(scenario: Scenario) -> int:
