@@ -12,30 +12,28 @@ them up: its weights mean something only for one choice of units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from math import isnan
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from edgesim.controllers.actions import Actions, Columns
 from edgesim.controllers.learned import load_state
-from edgesim.controllers.qlearning import Binning, Columns, QTable
+from edgesim.controllers.qlearning import Binning, QTable
+from edgesim.controllers.rewards import RewardParameters, reward
 from edgesim.controllers.slots import (
-    DEVICE,
     Lesson,
     OffloadingObservation,
     OffloadingOutcome,
-    Option,
     Setting,
     Target,
 )
-from edgesim.core.documents import Schema
 from edgesim.core.errors import EdgesimError
 from edgesim.nn.model import ModelCost
 
-__all__ = ["EDGES", "FEATURES", "AutoScale", "dbscan_edges", "estimated_j", "features"]
+__all__ = ["EDGES", "FEATURES", "AutoScale", "dbscan_edges", "features"]
 
 FEATURES = ("conv", "fc", "rc", "mmacs", "co_cpu", "co_mem", "rssi_dbm", "nearby_rssi_dbm")
 """The features of a state (section 1.1 of the facts: the paper's table of states)."""
@@ -56,10 +54,6 @@ EDGES: Mapping[str, tuple[float, ...]] = {
 """Where the paper's bins begin; 4 x 2 x 2 x 3 x 4 x 4 x 2 x 2 = 3,072 states. Recalled, with medium to
 high confidence; those of the co-runners are AutoFL's, which were found."""
 
-_INACCURATE = -30_000.0
-_LATEST = -20_000.0
-"""With ``penalised`` no outcome that is accurate enough is worth as little as one that is not."""
-
 
 class AutoScale:
     """AutoScale.
@@ -76,7 +70,7 @@ class AutoScale:
     needs_what_if = False
     learns = True
 
-    class Parameters(Schema):
+    class Parameters(RewardParameters):
         """What a scenario may set."""
 
         learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -89,18 +83,6 @@ class AutoScale:
         confidence."""
         initial: Annotated[tuple[float, float], Field(strict=False)] = (-1.0, 0.0)
         """Initial values, uniform between these. The paper draws them at random; range unknown."""
-        reward: Literal["recalled", "penalised"] = "penalised"
-        """See :func:`AutoScale.worth`."""
-        alpha: Annotated[float, Field(ge=0)] = 0.1
-        """Weight of the latency in the reward as recalled, per millisecond; low to medium
-        confidence."""
-        beta: Annotated[float, Field(ge=0)] = 0.1
-        """Weight of the accuracy, per percent; likewise."""
-        miss_penalty_mj: Annotated[float, Field(ge=0)] = 2000.0
-        """With ``penalised``: what a missed deadline costs, times latency over deadline. More than a
-        phone can spend within the deadlines of the paper (10 W x 0.1 s = 1000 mJ)."""
-        energy: Literal["estimated", "metered"] = "estimated"
-        """Where the reward has its joules from: the paper's estimator, or the phone's meter."""
         tables: Literal["per_profile", "per_device"] = "per_profile"
         """Phones of one profile learn together, or each alone."""
         dtype: Literal["float16", "float32", "float64"] = "float16"
@@ -126,7 +108,7 @@ class AutoScale:
         self._binning = self._bins()
         self._by_model: dict[str, tuple[float, ...]] = {}
         self._actions = {
-            profile: _Actions(options) for profile, options in sorted(setting.options.items())
+            profile: Actions(options) for profile, options in sorted(setting.options.items())
         }
         self._tables: dict[str, QTable] = {}
         self._open: dict[int, _Step] = {}  # decisions whose outcome is not known, by observation
@@ -209,48 +191,11 @@ class AutoScale:
     def worth(
         self, observation: OffloadingObservation, decision: Target, outcome: OffloadingOutcome
     ) -> float:
-        """The reward R.
-
-        With energy E in millijoules, latency L and the deadline in milliseconds, accuracy A in percent:
-
-        ``recalled``, of medium confidence:
-
-            A below what is required        A - 100
-            in time                         -E + alpha L + beta A
-            late                            -E + beta A
-
-        It gives a late outcome up no more than alpha L, a few units among hundreds, so that deadlines
-        are hardly kept; and an inaccurate one may be worth more than a dear one.
-
-        ``penalised``, ours, orders outcomes as the paper says that they are meant to be ordered:
-
-            A below what is required        -30000 + 100 A
-            late                            -miss_penalty_mj L / deadline, at least -20000
-            in time                         -E + beta A
-
-        What has failed has an accuracy of 0 and is late.
-        """
-        parameters = self.parameters
-        is_recalled = parameters.reward == "recalled"
-        percent = 0.0 if isnan(outcome.accuracy) else 100.0 * outcome.accuracy
-        if isnan(outcome.latency_s):
-            return -100.0 if is_recalled else _INACCURATE
-        if percent < 100.0 * observation.accuracy_min:
-            return percent - 100.0 if is_recalled else _INACCURATE + 100.0 * percent
-        late = outcome.latency_s / observation.deadline_s  # 0 without a deadline
-        if late >= 1.0 and not is_recalled:
-            return max(-parameters.miss_penalty_mj * late, _LATEST)
-        if parameters.energy == "metered":
-            energy_j = outcome.energy_j
-        else:
-            actions, _ = self._table(observation)
-            awake_w = self._setting.phones[observation.profile].awake_w
-            option = actions.option(observation, decision)
-            energy_j = estimated_j(awake_w, observation, option, outcome)
-        worth = -1e3 * energy_j + parameters.beta * percent
-        if is_recalled and late < 1.0:
-            worth += parameters.alpha * 1e3 * outcome.latency_s
-        return worth
+        """The reward of an outcome; see :func:`edgesim.controllers.rewards.reward`."""
+        actions, _ = self._table(observation)
+        awake_w = self._setting.phones[observation.profile].awake_w
+        option = actions.option(observation, decision)
+        return reward(self.parameters, awake_w, observation, option, outcome)
 
     def freeze(self) -> None:
         """Explore and learn no more."""
@@ -291,14 +236,14 @@ class AutoScale:
             if _profile(key) in self._actions:
                 self._tables[key] = self._new_table(_profile(key), key)
 
-    def _table(self, observation: OffloadingObservation) -> tuple[_Actions, QTable]:
+    def _table(self, observation: OffloadingObservation) -> tuple[Actions, QTable]:
         profile = observation.profile
         is_own = self.parameters.tables == "per_device"
         key = f"{profile}/{observation.device}" if is_own else profile
         table = self._tables.get(key)
         if table is None:
             if profile not in self._actions:
-                self._actions[profile] = _Actions(observation.options)
+                self._actions[profile] = Actions(observation.options)
             table = self._tables[key] = self._new_table(profile, key)
         return self._actions[profile], table
 
@@ -384,59 +329,6 @@ class _Step:
         self.next_columns: Columns | None = None
 
 
-class _Actions:
-    """The actions of one kind of phone: a column of its table each."""
-
-    __slots__ = ("_by_option", "_columns", "_numbers", "_options", "targets")
-
-    def __init__(self, options: Sequence[Option]) -> None:
-        self._options = list(options)
-        self.targets = [option.target for option in options]
-        self._numbers = {target: number for number, target in enumerate(self.targets)}
-        # The options are kept, so that their identity is not used again.
-        self._columns: dict[int, tuple[Columns, tuple[Option, ...]]] = {}
-        self._by_option: dict[int, dict[Target, Option]] = {}
-
-    def columns(self, options: tuple[Option, ...]) -> Columns:
-        """The columns of these options."""
-        known = self._columns.get(id(options))
-        if known is None:
-            columns = np.array([self._numbers[option.target] for option in options], np.intp)
-            self._columns[id(options)] = known = (columns, options)
-            self._by_option[id(options)] = {option.target: option for option in options}
-        return known[0]
-
-    def option(self, observation: OffloadingObservation, target: Target) -> Option:
-        """What the profiles promised of a target that was chosen."""
-        self.columns(observation.options)
-        return self._by_option[id(observation.options)][target]
-
-    def described(self) -> list[list[Any]]:
-        """Target, place, kind of processor, precision and relative clock of each."""
-        top: dict[tuple[str, str], float] = {}
-        for option in self._options:
-            key = option.target[:2]
-            top[key] = max(top.get(key, 0.0), option.frequency_hz)
-        return [
-            [
-                str(option.target),
-                option.target.place,
-                option.kind,
-                option.target.precision,
-                option.frequency_hz / top[option.target[:2]],
-            ]
-            for option in self._options
-        ]
-
-    def nearest(self, others: Sequence[Sequence[Any]]) -> Any:
-        """A function from a column here to the nearest one among ``others``, or ``None``."""
-        found: list[int | None] = []
-        for _, *what, clock in self.described():
-            alike = [k for k, other in enumerate(others) if list(other[1:4]) == what]
-            found.append(min(alike, key=lambda k: abs(others[k][4] - clock), default=None))
-        return found.__getitem__
-
-
 def features(
     model: ModelCost, co_cpu: float, co_mem: float, rssi_dbm: float, nearby_rssi_dbm: float
 ) -> tuple[float, ...]:
@@ -447,39 +339,6 @@ def features(
 def _of_model(model: ModelCost) -> tuple[float, ...]:
     counts = model.state_counts
     return counts.conv, counts.fc, counts.rc, model.macs / 1e6
-
-
-def estimated_j(
-    awake_w: float,
-    observation: OffloadingObservation,
-    option: Option,
-    outcome: OffloadingOutcome,
-) -> float:
-    """The joules that the paper's estimator makes of an outcome: the phone's alone.
-
-    On the phone, sum over f of P_busy(f) t_busy(f), and P_idle times the latency; elsewhere
-
-        P_send(signal) t_send + P_receive t_receive + P_idle (latency - t_send - t_receive)
-
-    with watts of the profile and measured times. It knows nothing of the radio's tail, of a battery's
-    losses, or of how this phone differs from its profile (recalled: its error is 7.3 % on average).
-
-    Args:
-        awake_w: P_idle, watts of the phone being awake.
-        observation: what the request met.
-        option: the target that it ran on.
-        outcome: what was measured.
-    """
-    if option.target.place == DEVICE:
-        return outcome.compute_j + awake_w * outcome.latency_s
-    link = observation.nearby_link if option.is_nearby else observation.link
-    assert link is not None
-    idle_s = outcome.latency_s - outcome.send_s - outcome.receive_s
-    return (
-        link.send_w * outcome.send_s
-        + link.receive_w * outcome.receive_s
-        + awake_w * max(idle_s, 0.0)
-    )
 
 
 _EPS: Mapping[str, float] = {

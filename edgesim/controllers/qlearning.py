@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.controllers.actions import Columns
 from edgesim.core.errors import EdgesimError
 
 __all__ = ["DTYPES", "Binning", "QTable"]
 
 DTYPES = ("float16", "float32", "float64")
 """How values can be kept. AutoScale's table of 0.4 MB has two bytes each."""
-
-Columns = NDArray[np.intp]
 
 
 class Binning:

@@ -72,6 +72,26 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             "AutoScale with the reward as recalled from the paper, which hardly minds misses",
             reward="recalled",
         ),
+        "linucb": _entry(
+            "offloading",
+            "linucb:LinUcb",
+            "LinUCB (WWW 2010): one linear model of the reward per target, with optimism",
+        ),
+        "linear_regression": _entry(
+            "offloading",
+            "predictors:LinearRegression",
+            "predicts latency and energy by least squares, then takes the best",
+        ),
+        "svr": _entry(
+            "offloading",
+            "predictors:SupportVectors",
+            "predicts latency and energy by support vectors, then takes the best",
+        ),
+        "knn": _entry(
+            "offloading",
+            "predictors:KNearest",
+            "predicts latency and energy by nearest neighbours, then takes the best",
+        ),
         "oracle": _entry(
             "offloading",
             "offloading:Oracle",
