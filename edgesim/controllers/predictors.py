@@ -44,8 +44,8 @@ class Predictor(ABC):
     and its relative clock, both as logarithms, each once per place, processor and precision
     (linear), or beside which of these it is (SVR, k-NN).
 
-    Until it is first fitted it chooses at random. It is fitted when training ends, and without
-    training after every ``refit_every`` outcomes; with fewer than ten it goes on at random.
+    Until it is first fitted it chooses at random. It is fitted when training ends; without training,
+    only if ``refit_every`` says after how many outcomes. With fewer than ten it goes on at random.
     """
 
     needs_what_if = False
@@ -56,8 +56,9 @@ class Predictor(ABC):
 
         samples_max: Annotated[int, Field(ge=10, le=1_000_000)] = 4000
         """Outcomes kept per kind of phone, a random choice of all (SVR takes quadratic time)."""
-        refit_every: Annotated[int, Field(ge=10)] = 1000
-        """Outcomes from one fit to the next, while it learns."""
+        refit_every: Annotated[int, Field(ge=10)] | None = None
+        """Outcomes from one fit to the next, while it learns. Default: it is fitted when training ends,
+        and never before."""
         epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
         """Share of random decisions once it is fitted, while it learns."""
         energy: Literal["estimated", "metered"] = "metered"
@@ -122,7 +123,8 @@ class Predictor(ABC):
             return None
         x = fleet.features(context(observation), option)
         kept = fleet.keep(x, outcome.latency_s, energy_j, self._rng, self.parameters.samples_max)
-        if kept and fleet.seen % self.parameters.refit_every == 0:
+        every = self.parameters.refit_every
+        if kept and every is not None and fleet.seen % every == 0:
             self._fit(fleet)
         return None
 
