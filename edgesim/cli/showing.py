@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from edgesim.controllers.registry import CONTROLLERS
+from edgesim.controllers.registry import CONTROLLERS, controller_class, parameters_of
 from edgesim.core.errors import ConfigError, Problem
 from edgesim.core.units import mah_to_j
 from edgesim.hardware.catalogue import Catalogue, family
@@ -435,19 +435,33 @@ _SHOWN_SUMS = ("macs", "parameters", "outputs")
 
 
 def show_controller(name: str) -> None:
-    """Print what a controller does, as its class says."""
-    from importlib import import_module
+    """Print what a controller does, as its class says, and its parameters."""
     from inspect import getdoc
 
     entry = CONTROLLERS[name]
-    module, _, class_name = entry.path.partition(":")
+    kind = controller_class(name, entry.slot)
     out = console()
     out.print(f"[bold]{name}[/bold]  slot {entry.slot}, class {entry.path}")
-    text = getdoc(getattr(import_module(module), class_name)) or ""
-    # Leave the mark-up of the documentation out: :class:`Name` and ``code``.
-    plain = re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "")
-    paragraphs = (" ".join(part.split()) for part in plain.split("\n\n"))
-    out.print("\n\n".join(paragraphs), markup=False)
+    paragraphs = _plain(getdoc(kind) or "").split("\n\n")
+    shown = (p if p.startswith("    ") else " ".join(p.split()) for p in paragraphs)
+    out.print("\n\n".join(shown), markup=False)
+    schema = parameters_of(kind)
+    if schema is None:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    rows = []
+    for key, info in schema.model_fields.items():
+        value = entry.settings.get(key, info.default)
+        default = "-" if value is None else str(value)
+        rows.append((key, default, " ".join(_plain(info.description or "").split())))
+    fill(table, ("parameter", "default", "meaning"), rows)
+    out.print()
+    out.print(table)
+
+
+def _plain(text: str) -> str:
+    """Documentation without its mark-up: :class:`Name` and ``code``."""
+    return re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "")
 
 
 def fill(table: Table, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:

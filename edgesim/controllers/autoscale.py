@@ -205,10 +205,9 @@ class AutoScale:
 
     # -- what it has learned ----------------------------------------------------------------------
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of its tables."""
-        return sum(table.nbytes for table in self._tables.values())
+    def memory(self) -> dict[str, int]:
+        """Bytes of each of its tables."""
+        return {key: table.nbytes for key, table in sorted(self._tables.items())}
 
     def state_dict(self) -> dict[str, Any]:
         """Its tables, with the actions that their columns stand for."""

@@ -26,7 +26,8 @@ class RewardParameters(Schema):
     """What a scenario may set about the reward."""
 
     reward: Literal["recalled", "penalised"] = "penalised"
-    """See :func:`reward`."""
+    """As recalled from the paper, or with penalties that order outcomes as the paper means them to be
+    ordered: what is accurate enough before what is not, and in time before late."""
     alpha: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the latency in the reward as recalled, per millisecond; low to medium
     confidence."""
