@@ -908,7 +908,7 @@ def test_an_override_below_a_merged_mapping_changes_that_phone_only(tmp_path: Pa
         pytest.param(
             ("phones.pixel.cuont", 2),
             "command line: phones.pixel.cuont: unknown key; did you mean 'count'? "
-            "Known: ambient_c, app, brightness, charge, count, governor, mobility, network, "
+            "Known: ambient_c, app, brightness, charge, cooled, count, governor, mobility, network, "
             "networks, plugged_in, profile, roaming, rssi_dbm, runtime, screen_on",
             id="unknown key",
         ),
