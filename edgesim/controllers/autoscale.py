@@ -12,12 +12,13 @@ them up: its weights mean something only for one choice of units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from edgesim.controllers.actions import Actions, Columns
 from edgesim.controllers.learned import load_state
@@ -93,12 +94,23 @@ class AutoScale:
         """With ``dbscan``: ``requests.parquet`` of that run, relative to the scenario file."""
         table: str | None = None
         """Begin with what an earlier run has learned: its ``learned.json``, relative to the scenario
-        file."""
+        file. It may know more actions than there are here, not fewer."""
         transfer_from: str | None = None
         """Begin with the table that ``table`` holds for this profile, action by action: the same
         place, kind of processor and precision, the nearest relative clock."""
         is_frozen: bool = False
         """Use ``table`` as it is: neither explore nor learn."""
+
+        @model_validator(mode="after")
+        def _whole(self) -> Self:
+            for name in ("transfer_from", "is_frozen"):
+                if getattr(self, name) and self.table is None:
+                    raise ValueError(f"{name} needs table, the learned.json of an earlier run")
+            if (self.bins == "dbscan") != (self.bins_from is not None):
+                raise ValueError(
+                    "bins: dbscan and bins_from, the requests.parquet of an earlier run, go together"
+                )
+            return self
 
     def __init__(self, setting: Setting) -> None:
         self.parameters: AutoScale.Parameters = setting.parameters or self.Parameters()
@@ -120,12 +132,10 @@ class AutoScale:
             saved = load_state(file)
             for key in (setting.seat, setting.slot):
                 self._saved = self._saved or saved.get(key, {})
-            if "tables" not in self._saved:
+            if not self._saved.get("tables"):
                 raise EdgesimError(f"{file} holds no tables for slot {setting.slot!r}")
-        elif self.parameters.transfer_from is not None:
-            raise EdgesimError("transfer_from needs table, the file that it is taken from")
-        elif self.parameters.is_frozen:
-            raise EdgesimError("is_frozen needs table, the file to use as it is")
+            for profile in self._actions:
+                self._taken_over(profile, profile)  # or an error, before anything runs
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -225,15 +235,15 @@ class AutoScale:
         """Go on from there.
 
         Raises:
-            EdgesimError: if a table has other actions or states than it would have here.
+            EdgesimError: if a table has other states than it would have here, or lacks an action.
         """
         self._saved, self._source = state, None
         self._is_frozen = bool(state["is_frozen"])
-        self._rng.bit_generator.state = state["rng"]
         self._tables.clear()
         for key in state["tables"]:
             if _profile(key) in self._actions:
                 self._tables[key] = self._new_table(_profile(key), key)
+        self._rng.bit_generator.state = state["rng"]  # new tables have drawn from it
 
     def _table(self, observation: OffloadingObservation) -> tuple[Actions, QTable]:
         profile = observation.profile
@@ -256,44 +266,66 @@ class AutoScale:
             parameters.initial,
             parameters.dtype,
         )
-        saved = self._saved.get("tables", {})
-        alike = [key, profile, *(other for other in sorted(saved) if _profile(other) == profile)]
-        own = next((saved[each] for each in alike if each in saved), None)
-        source = self._source
-        if source is not None:
-            if source not in saved:
-                raise EdgesimError(
-                    f"the saved tables have none for {source!r}; they have {', '.join(saved)}"
-                )
-            table.adopt(saved[source]["values"], actions.nearest(saved[source]["actions"]))
-        elif own is not None:
-            where = f"the saved table for {profile}"
-            table.load_state_dict(own, where)
-            if [row[0] for row in own["actions"]] != [row[0] for row in actions.described()]:
-                raise EdgesimError(f"{where} has as many actions as are needed here, but others")
-        elif parameters.is_frozen:
-            raise EdgesimError(f"the saved tables have none for {profile!r}")
+        taken = self._taken_over(profile, key)
+        if taken is not None:
+            table.adopt(*taken)
         return table
+
+    def _taken_over(
+        self, profile: str, key: str
+    ) -> tuple[NDArray[Any], Callable[[int], int | None]] | None:
+        """The saved values that a table begins with, and which of their columns goes where.
+
+        Raises:
+            EdgesimError: if there are none that fit.
+        """
+        saved, actions = self._saved.get("tables", {}), self._actions[profile]
+        states, targets = self._binning.states, [str(target) for target in actions.targets]
+        if self._source is not None:
+            if self._source not in saved:
+                raise EdgesimError(
+                    f"the saved tables have none for {self._source!r}; they have {', '.join(saved)}"
+                )
+            found, columns = saved[self._source], None
+            where = f"the saved table for {self._source}"
+        else:
+            alike = [key, profile, *(each for each in sorted(saved) if _profile(each) == profile)]
+            own = next((saved[each] for each in alike if each in saved), None)
+            if own is None and self.parameters.is_frozen:
+                raise EdgesimError(f"the saved tables have none for {profile!r}")
+            if own is None:
+                return None
+            found, where = own, f"the saved table for {profile}"
+            columns = {row[0]: number for number, row in enumerate(found["actions"])}
+        shape, needed = found["values"].shape, (states, len(targets))
+        unknown = [each for each in targets if columns is not None and each not in columns]
+        if shape[0] != states or unknown:
+            reason = f"it has no {unknown[0]}" if unknown else "it was learned with other bins"
+            raise EdgesimError(
+                f"{where} is of shape {shape[0]} x {shape[1]} (states x actions), but "
+                f"{needed[0]} x {needed[1]} is needed here: {reason}"
+            )
+        if columns is None:
+            return found["values"], actions.nearest(found["actions"])
+        # What this one has no use for is left behind.
+        return found["values"], [columns[each] for each in targets].__getitem__
 
     def _bins(self) -> Binning:
         parameters, edges = self.parameters, dict(EDGES)
         if parameters.bins == "dbscan":
-            if parameters.bins_from is None:
-                raise EdgesimError(
-                    "bins: dbscan needs bins_from, requests.parquet of an earlier run"
-                )
+            assert parameters.bins_from is not None
             import pyarrow.parquet as pq
 
             file = self._setting.folder / parameters.bins_from
             wanted = [name for name in FEATURES if name not in ("conv", "fc", "rc", "mmacs")]
             try:
                 seen = pq.read_table(file, columns=wanted)
+            except FileNotFoundError:
+                raise EdgesimError(f"{file}: cannot be read: no such file") from None
             except (OSError, ValueError) as error:
                 raise EdgesimError(f"{file}: not requests.parquet of a run: {error}") from None
             for name in wanted:
                 edges[name] = dbscan_edges(seen[name].drop_null().to_numpy(), name)
-        elif parameters.bins_from is not None:
-            raise EdgesimError("bins_from is for bins: dbscan")
         return Binning([edges[name] for name in FEATURES])
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.controllers.actions import Columns
-from edgesim.core.errors import EdgesimError
 
 __all__ = ["DTYPES", "Binning", "QTable"]
 
@@ -102,20 +101,6 @@ class QTable:
         """Its values."""
         return {"values": self.values.copy()}
 
-    def load_state_dict(self, state: Mapping[str, Any], where: str = "the saved table") -> None:
-        """Take values over.
-
-        Raises:
-            EdgesimError: if they have another shape.
-        """
-        values = np.asarray(state["values"])
-        if values.shape != self.values.shape:
-            raise EdgesimError(
-                f"{where} is of shape {_shape(values)} (states x actions), but {_shape(self.values)} "
-                "is needed here: it was learned with other bins or other targets"
-            )
-        self.values[...] = values
-
     def adopt(self, source: NDArray[Any], nearest: Callable[[int], int | None]) -> int:
         """Take over columns of another table with the same states.
 
@@ -127,13 +112,10 @@ class QTable:
             How many columns were taken over.
 
         Raises:
-            EdgesimError: if it has another number of states.
+            ValueError: if it has another number of states.
         """
         if len(source) != len(self.values):
-            raise EdgesimError(
-                f"a table of {len(source)} states cannot be carried over to one of "
-                f"{len(self.values)}: they have different bins"
-            )
+            raise ValueError(f"{len(source)} states, not {len(self.values)}")
         taken = 0
         for column in range(self.values.shape[1]):
             other = nearest(column)
@@ -141,7 +123,3 @@ class QTable:
                 self.values[:, column] = source[:, other]
                 taken += 1
         return taken
-
-
-def _shape(values: NDArray[Any]) -> str:
-    return " x ".join(str(n) for n in values.shape)

@@ -18,7 +18,7 @@ import numpy as np
 from edgesim.controllers.registry import make_controller
 from edgesim.controllers.slots import Option, Setting, Slot, Target
 from edgesim.core.clock import Clock, Order
-from edgesim.core.errors import SimulationError
+from edgesim.core.errors import ConfigError, EdgesimError, Problem, SimulationError
 from edgesim.core.power import check_books
 from edgesim.core.random import Streams, normals, uniforms
 from edgesim.core.recorder import Recorder, Table
@@ -496,7 +496,11 @@ class World:
             models=[loaded.models[scenario.jobs[job].model] for job in jobs],
             folder=loaded.path.parent,
         )
-        controller = make_controller(base, setting)
+        try:
+            controller = make_controller(base, setting)
+        except EdgesimError as error:
+            key = f"settings.{name}" if name in scenario.settings else f"controllers.{slot}"
+            raise ConfigError([Problem(str(loaded.path), None, key, str(error))]) from None
         if controller.learns:
             self.learners[setting.seat] = controller
         return controller
