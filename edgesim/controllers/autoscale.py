@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -399,7 +400,7 @@ def dbscan_edges(values: Any, feature: str) -> tuple[float, ...]:
     if not len(values):
         raise EdgesimError(f"no {feature} was recorded from which bins could be made")
     different, counts = np.unique(np.asarray(values, float), return_counts=True)
-    least = max(1.0, _LEAST_SHARE * counts.sum())
+    least = max(1, ceil(_LEAST_SHARE * counts.sum()))
     model = DBSCAN(eps=_EPS[feature], min_samples=least)
     labels = model.fit_predict(different[:, None], sample_weight=counts)
     ends = sorted(

@@ -43,10 +43,13 @@ def seen(
 
 
 def learner(
-    options: tuple[Option, ...] = OPTIONS, folder: Path = Path(), job: str = "", **parameters: Any
+    options: tuple[Option, ...] = OPTIONS,
+    folder: Path = Path(),
+    job: str = "",
+    profiles: tuple[str, ...] = ("mi_8_pro", "galaxy_s10e"),
+    **parameters: Any,
 ) -> AutoScale:
     given = {"energy": "metered", "epsilon": 0.0, "dtype": "float64", **parameters}
-    profiles = ("mi_8_pro", "galaxy_s10e")
     return AutoScale(
         Setting(
             job,
@@ -225,7 +228,8 @@ def test_it_goes_on_as_if_it_had_never_stopped() -> None:
 
 
 def test_it_begins_with_the_table_of_an_earlier_run(folder: Path) -> None:
-    one = learner(folder=folder, table="learned.json", is_frozen=True)
+    alone = ("mi_8_pro",)
+    one = learner(folder=folder, profiles=alone, table="learned.json", is_frozen=True)
     one.decide(seen())
     assert (values(one) == values(trained())).all()
 
@@ -296,7 +300,7 @@ def test_a_phone_of_which_there_is_no_table_is_named(folder: Path) -> None:
     with pytest.raises(EdgesimError, match=r"none for 'pixel_5'; they have mi_8_pro"):
         learner(folder=folder, table="learned.json", transfer_from="pixel_5")
     with pytest.raises(EdgesimError, match="none for 'galaxy_s10e'"):
-        learner(folder=folder, table="learned.json", is_frozen=True, tables="per_profile")
+        learner(folder=folder, table="learned.json", is_frozen=True)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ class Clerk:
         if self.failure is not None:
             raise self.failure
 
+    def freeze(self) -> None:
+        self.record.append(("freeze",))
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 
