@@ -12,8 +12,9 @@ from typing import Any
 
 from edgesim.controllers.registry import SLOTS
 from edgesim.core.documents import parse_document
-from edgesim.core.errors import ConfigError, Problem
+from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.scenario.load import LoadedScenario, Override, axes, load_scenario
+from edgesim.scenario.schema import Scenario
 
 __all__ = ["Cell", "Dimension", "Plan", "make_plan", "parse_seeds", "parse_vary"]
 
@@ -134,10 +135,21 @@ def make_plan(
         for key in vary
         if key == "seed"
     ]
+    points = axes(scenario, overrides)
+    known = [*SLOTS, *points, *Scenario.model_fields]
+    problems += [
+        Problem(
+            COMMAND_LINE,
+            None,
+            "--vary",
+            f"there is no slot, axis or key {key!r}; {did_you_mean(key, known)}",
+        )
+        for key in vary
+        if "." not in key and key not in known
+    ]
     dimensions = [_dimension(key, values, problems) for key, values in vary.items()]
     if problems:
         raise ConfigError(problems)
-    points = axes(scenario, overrides)
     dimensions += [
         Dimension(axis, tuple(names), tuple(names))
         for axis, names in points.items()
