@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from edgesim.controllers.slots import DEVICE
 from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.results.result import Result
 
@@ -25,6 +26,7 @@ __all__ = [
     "energy_by_component",
     "energy_by_device",
     "latency_against_deadline",
+    "placement",
     "power_over_frequency",
     "state_over_time",
 ]
@@ -196,6 +198,35 @@ def latency_against_deadline(
     ax.set_xlabel("latency / deadline")
     ax.set_ylabel("share of requests")
     ax.legend(frameon=False, fontsize="small")
+    return _clean(ax)
+
+
+def placement(results: Results, *, ax: Axes | None = None) -> Axes:
+    """Where requests ran: the share of each kind of processor at each place, one bar per result.
+
+    Args:
+        results: one result, or several by name. Requests that never got a target are left out.
+        ax: where to draw; by default a new figure.
+    """
+    rows = {}
+    for name, result in _named(results).items():
+        parts = result.requests.target.dropna().astype(str).str.split("/")
+        # Of a processor's name the part before "_" is its kind: cpu_big, cpu_prime.
+        places = parts.str[0].str.cat(parts.str[1].str.split("_").str[0], sep=" ")
+        rows[name] = places.value_counts(normalize=True)
+    frame = pd.DataFrame(rows).fillna(0.0).T
+    ax = _axes(ax, height=1.2 + 0.4 * len(frame))
+    at_home = [place for place in sorted(frame) if place.startswith(f"{DEVICE} ")]
+    places = [*at_home, *(place for place in sorted(frame) if place not in at_home)]
+    colours = dict(zip(places, cycle(_COLOURS), strict=False))
+    left = np.zeros(len(frame))
+    for place in places:
+        ax.barh(frame.index, frame[place], left=left, color=colours[place], label=place, height=0.7)
+        left += frame[place].to_numpy()
+    ax.set_xlim(0, 1)
+    ax.invert_yaxis()
+    ax.set_xlabel("share of requests")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
     return _clean(ax)
 
 

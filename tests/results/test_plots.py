@@ -228,3 +228,17 @@ def test_a_plot_that_is_refused_leaves_no_empty_figure_behind(comparison: Compar
     with pytest.raises(EdgesimError):
         plots.charge_over_time(comparison, device="mi_9")
     assert plt.get_fignums() == []
+
+
+# --- where requests ran --------------------------------------------------------------------------
+
+
+def test_the_places_of_each_result_add_up_to_all_requests(comparison: Comparison) -> None:
+    ax = plots.placement(comparison)
+    assert [text.get_text() for text in ax.get_yticklabels()] == NAMES
+    shares = {str(stack.get_label()): [bar.get_width() for bar in stack] for stack in ax.containers}  # type: ignore[union-attr]
+    assert np.sum(list(shares.values()), axis=0) == pytest.approx([1, 1])
+    assert shares["device cpu"][0] == 1
+    ran = comparison["cloud"].requests.target.dropna().astype(str)
+    assert shares["device cpu"][1] == pytest.approx(ran.str.startswith("device/cpu").mean())
+    assert next(iter(shares)).startswith("device ")
