@@ -171,6 +171,11 @@ def run_loaded(
             if world.learners:
                 state = {seat: each.state_dict() for seat, each in world.learners.items()}
                 write_atomically(folder / "learned.json", dump_state(state))
+        manifest["tables_bytes"] = {
+            seat: controller.memory()
+            for seat, controller in sorted(world.learners.items())
+            if hasattr(controller, "memory")
+        }
         write_manifest(status, wall_s=time.perf_counter() - started)
     except (EdgesimError, OSError) as error:
         _salvage(world, recorder)

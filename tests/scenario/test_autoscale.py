@@ -121,6 +121,18 @@ def test_ten_models_and_three_deadlines() -> None:
     assert {job.deadline_ms for job in jobs.values()} == {50, 33.3, 100}
 
 
+def test_actions_are_those_of_each_phone() -> None:
+    # Clocks of the CPU and the GPU in two precisions each, DSP; two processors in the cloud, three of
+    # the tablet.
+    actions = {"mi_8_pro": 2 * 24 + 2 * 8 + 1 + 5, "galaxy_s10e": 2 * 21 + 2 * 9 + 5}
+    actions["moto_x_force"] = 2 * 14 + 2 * 4 + 5
+    loaded = load_scenario(
+        "autoscale", [("training", None), ("duration_s", 100)], {"offloading": "autoscale"}
+    )
+    tables = run_loaded(loaded).manifest["tables_bytes"]["offloading"]
+    assert tables == {phone: 2 * 3072 * n for phone, n in actions.items()}
+
+
 def beside_the_oracle(
     environments: list[str], tmp_path: Path, *changes: tuple[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -115,6 +115,9 @@ def test_a_trained_controller_is_frozen_and_its_training_is_told_apart(file: Pat
     assert told["requests"] == 64 * 2 * 3
     assert told["energy_j"] > 0
     assert told["simulated_s"] == 64 * 2 * 3 * 2
+    # 24 clocks of the CPU and 8 of the GPU in two precisions; the DSP; two processors in the cloud.
+    actions = 2 * 24 + 2 * 8 + 1 + 2
+    assert result.manifest["tables_bytes"] == {"offloading": {"mi_8_pro": 2 * 3072 * actions}}
 
 
 def test_training_changes_no_weather(file: Path) -> None:
