@@ -216,11 +216,10 @@ def placement(results: Results, *, ax: Axes | None = None) -> Axes:
         rows[name] = places.value_counts(normalize=True)
     frame = pd.DataFrame(rows).fillna(0.0).T
     ax = _axes(ax, height=1.2 + 0.4 * len(frame))
-    at_home = [place for place in sorted(frame) if place.startswith(f"{DEVICE} ")]
-    places = [*at_home, *(place for place in sorted(frame) if place not in at_home)]
-    colours = dict(zip(places, cycle(_COLOURS), strict=False))
+    names = sorted(map(str, frame), key=lambda place: (not place.startswith(f"{DEVICE} "), place))
+    colours = dict(zip(names, cycle(_COLOURS), strict=False))
     left = np.zeros(len(frame))
-    for place in places:
+    for place in names:
         ax.barh(frame.index, frame[place], left=left, color=colours[place], label=place, height=0.7)
         left += frame[place].to_numpy()
     ax.set_xlim(0, 1)
