@@ -1,0 +1,237 @@
+"""Models that learn, by name, and what they cost: every one is also a :class:`~edgesim.nn.model.ModelCost`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgesim.core.errors import EdgesimError, did_you_mean
+from edgesim.learning.data import Dataset
+from edgesim.nn import from_module
+from edgesim.nn.model import ModelCost
+
+__all__ = ["MODELS", "build_model", "cost_of", "example_input"]
+
+
+def logistic(dataset: Dataset) -> nn.Module:
+    """Multinomial logistic regression."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(dataset.shape), len(dataset.classes)))
+
+
+def mlp(dataset: Dataset, hidden: Sequence[int] = (32,)) -> nn.Module:
+    """A multi-layer perceptron with ReLU.
+
+    Args:
+        dataset: whose inputs and classes it has.
+        hidden: units of each hidden layer; (200, 200) is the "2NN" of McMahan et al., AISTATS 2017.
+    """
+    sizes = [prod(dataset.shape), *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], len(dataset.classes)))
+
+
+def cnn(dataset: Dataset, channels: Sequence[int] = (32, 64), dense: int = 512) -> nn.Module:
+    """The CNN of CNN-MNIST: 5 x 5 convolutions, each with 2 x 2 pooling, and a dense layer.
+
+    Source: McMahan et al., AISTATS 2017, section 3 (1,663,370 parameters for MNIST).
+
+    Args:
+        dataset: pictures of at least 4 x 4 pixels.
+        channels: of each convolution.
+        dense: units of the hidden dense layer.
+    """
+    size, height, width = _picture(dataset, 2 ** len(channels))
+    layers: list[nn.Module] = []
+    for number in channels:
+        layers += [nn.Conv2d(size, number, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+        size, height, width = number, height // 2, width // 2
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        nn.Linear(size * height * width, dense),
+        nn.ReLU(),
+        nn.Linear(dense, len(dataset.classes)),
+    )
+
+
+def mobilenet(dataset: Dataset, width: int = 16) -> nn.Module:
+    """A small MobileNet: depthwise-separable blocks, with group normalisation.
+
+    Source: Howard et al., "MobileNets", arXiv 1704.04861, table 1, cut down to small pictures. Group in
+    place of batch normalisation, because the statistics of a batch do not average among clients (Hsieh
+    et al., "The non-IID data quagmire of decentralized machine learning", ICML 2020).
+
+    Args:
+        dataset: pictures of at least 4 x 4 pixels.
+        width: channels of the first layer, a multiple of 8.
+    """
+    if width < 8 or width % 8:
+        raise EdgesimError(f"width of model 'mobilenet' must be a multiple of 8; found {width}")
+    size, _, _ = _picture(dataset, 4)
+    layers: list[nn.Module] = [
+        nn.Conv2d(size, width, 3, padding=1, bias=False),
+        nn.GroupNorm(width // 8, width),
+        nn.ReLU(),
+    ]
+    before = width
+    for after, stride in ((2 * width, 1), (4 * width, 2), (4 * width, 1), (8 * width, 2)):
+        layers += [
+            nn.Conv2d(before, before, 3, stride, padding=1, groups=before, bias=False),
+            nn.GroupNorm(before // 8, before),
+            nn.ReLU(),
+            nn.Conv2d(before, after, 1, bias=False),
+            nn.GroupNorm(after // 8, after),
+            nn.ReLU(),
+        ]
+        before = after
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, len(dataset.classes))
+    )
+
+
+class _NextToken(nn.Module):
+    """Embedding, LSTM, and a dense layer on what it says last."""
+
+    def __init__(self, tokens: int, classes: int, embedding: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, embedding)
+        self.lstm = nn.LSTM(embedding, hidden, layers, batch_first=True)
+        self.output = nn.Linear(hidden, classes)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        said, _ = self.lstm(self.embedding(tokens))
+        last: torch.Tensor = self.output(said[:, -1])
+        return last
+
+
+def lstm(dataset: Dataset, embedding: int = 8, hidden: int = 256, layers: int = 2) -> nn.Module:
+    """The LSTM of LSTM-Shakespeare.
+
+    Source: McMahan et al., AISTATS 2017, section 3: characters embedded in 8 dimensions, two layers of
+    256, softmax over the characters.
+
+    Args:
+        dataset: sequences of tokens.
+        embedding: dimensions of a token.
+        hidden: units of each layer.
+        layers: how many.
+    """
+    if not dataset.tokens:
+        raise EdgesimError(f"model 'lstm' needs sequences of tokens; {dataset.name!r} has none")
+    return _NextToken(dataset.tokens, len(dataset.classes), embedding, hidden, layers)
+
+
+MODELS: Mapping[str, Callable[..., nn.Module]] = {
+    "logistic": logistic,
+    "mlp": mlp,
+    "cnn": cnn,
+    "mobilenet": mobilenet,
+    "lstm": lstm,
+}
+"""Functions that make a model for a data set, by name."""
+
+
+def build_model(
+    name: str, dataset: Dataset, seed: int = 0, parameters: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """A model for a data set, with weights that the seed alone decides.
+
+    Args:
+        name: one of :data:`MODELS`, or ``package.module:NAME`` of a class or function of the user's own,
+            which is called with ``parameters`` and makes a ``torch.nn.Module``.
+        dataset: what it is to learn.
+        seed: of its initial weights.
+        parameters: keyword arguments for it.
+
+    Raises:
+        EdgesimError: if there is no such model, it cannot be made, or does not fit the data.
+    """
+    given = dict(parameters or {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if name in MODELS:
+            make, arguments = MODELS[name], (dataset,)
+        elif ":" in name:
+            make, arguments = _imported(name), ()
+        else:
+            raise EdgesimError(f"there is no model {name!r}; {did_you_mean(name, MODELS)}")
+        try:
+            module = make(*arguments, **given)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise EdgesimError(f"model {name!r} cannot be made: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise EdgesimError(f"{name!r} made a {type(module).__name__}, not a torch.nn.Module")
+    _check_fit(name, module, dataset)
+    return module
+
+
+def example_input(dataset: Dataset) -> torch.Tensor:
+    """A batch of one, all zeros, as the data set's inputs are."""
+    dtype = torch.int64 if dataset.tokens else torch.float32
+    return torch.zeros((1, *dataset.shape), dtype=dtype)
+
+
+def cost_of(module: nn.Module, dataset: Dataset, name: str = "") -> ModelCost:
+    """What the model costs to run and to train: see :mod:`edgesim.nn.cost`.
+
+    Args:
+        module: the model.
+        dataset: what it learns.
+        name: of the cost table; by default that of its class.
+    """
+    return from_module(
+        module,
+        example_input(dataset),
+        name=name or None,
+        task=dataset.name,
+        input_bytes=prod(dataset.shape) if dataset.shape else 1,
+    )
+
+
+def _imported(path: str) -> Callable[..., Any]:
+    module_name, _, attribute = path.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EdgesimError(f"model {path!r} cannot be imported: {error}") from error
+    return found
+
+
+def _check_fit(name: str, module: nn.Module, dataset: Dataset) -> None:
+    """Run it once, so that a model that does not fit is told before anything is trained."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            output = module(example_input(dataset))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise EdgesimError(
+            f"model {name!r} cannot take inputs of shape {dataset.shape} of {dataset.name!r}: {error}"
+        ) from error
+    finally:
+        module.train(was_training)
+    wanted = (1, len(dataset.classes))
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != wanted:
+        raise EdgesimError(
+            f"model {name!r} gives {shape} for one input of {dataset.name!r}, which has "
+            f"{len(dataset.classes)} classes; needed is {wanted}"
+        )
+
+
+def _picture(dataset: Dataset, least: int) -> tuple[int, int, int]:
+    """Channels, height and width of pictures that are large enough."""
+    if len(dataset.shape) != 3 or min(dataset.shape[1:]) < least or dataset.tokens:
+        raise EdgesimError(
+            f"this model needs pictures of at least {least} x {least} pixels; {dataset.name!r} has "
+            f"inputs of shape {dataset.shape}"
+        )
+    channels, height, width = dataset.shape
+    return channels, height, width
