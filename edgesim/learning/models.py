@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -30,9 +31,11 @@ def mlp(dataset: Dataset, hidden: Sequence[int] = (32,)) -> nn.Module:
         dataset: whose inputs and classes it has.
         hidden: units of each hidden layer; (200, 200) is the "2NN" of McMahan et al., AISTATS 2017.
     """
+    if any(units < 1 for units in hidden):
+        raise EdgesimError(f"units of hidden layers must be at least 1; found {list(hidden)}")
     sizes = [prod(dataset.shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], len(dataset.classes)))
 
@@ -156,14 +159,11 @@ def build_model(
     given = dict(parameters or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name in MODELS:
-            make, arguments = MODELS[name], (dataset,)
-        elif ":" in name:
-            make, arguments = _imported(name), ()
-        else:
+        if name not in MODELS and ":" not in name:
             raise EdgesimError(f"there is no model {name!r}; {did_you_mean(name, MODELS)}")
         try:
-            module = make(*arguments, **given)
+            own = MODELS.get(name)
+            module = own(dataset, **given) if own is not None else _imported(name)(**given)
         except (TypeError, ValueError, RuntimeError) as error:
             raise EdgesimError(f"model {name!r} cannot be made: {error}") from error
     if not isinstance(module, nn.Module):

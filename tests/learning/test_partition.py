@@ -150,5 +150,5 @@ def test_the_plot_shows_every_sample() -> None:
     labels = labels_of(500, 4, 1)
     found = by_dirichlet(labels, 12, 0.2, np.random.default_rng(1))
     ax = plot_partition(found, labels, ["a", "b", "c", "d"])
-    assert sum(bar.get_height() for stack in ax.containers for bar in stack) == 500  # type: ignore[union-attr]
+    assert sum(bar.get_height() for stack in ax.containers for bar in stack) == 500
     plt.close("all")
