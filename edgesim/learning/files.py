@@ -63,9 +63,11 @@ def read_idx(file: Path) -> NDArray[Any]:
         raise EdgesimError(f"{file}: not an IDX file")
     dtype, dimensions = np.dtype(_IDX_TYPES[content[2]]), content[3]
     begin = 4 + 4 * dimensions
+    if len(content) < begin:
+        raise EdgesimError(f"{file}: truncated within its head")
     shape = tuple(int(n) for n in np.frombuffer(content[4:begin], ">u4"))
     wanted = begin + prod(shape) * dtype.itemsize
-    if len(shape) != dimensions or len(content) != wanted:
+    if len(content) != wanted:
         raise EdgesimError(
             f"{file}: {len(content):,} bytes, but its head promises {wanted:,}: truncated, or damaged"
         )
@@ -98,13 +100,14 @@ def next_characters(
         text = _content(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise EdgesimError(f"{path}: not UTF-8: {error}") from None
-    alphabet = sorted(set(text))
+    speeches = _speeches(text)
+    alphabet = sorted(set().union(*speeches.values()))
     code = {character: k for k, character in enumerate(alphabet)}
     parts: dict[bool, tuple[list[list[int]], list[int], list[int]]] = {
         False: ([], [], []),
         True: ([], [], []),
     }
-    for number, said in enumerate(_speeches(text).values()):
+    for number, said in enumerate(speeches.values()):
         coded = [code[character] for character in said]
         border = int(len(coded) * (1 - test_share))
         for is_test, chosen in ((False, coded[:border]), (True, coded[border:])):

@@ -120,7 +120,7 @@ def test_quantised_updates_are_unbiased_and_near() -> None:
     step = float(delta.abs().max()) / 7
     assert float((every - delta).abs().max()) <= step * (1 + 1e-5)
     assert float((every.mean(0) - delta).abs().max()) < 5 * step / 2 / 20
-    assert len(every.unique()) <= 15
+    assert len(set(every.flatten().tolist())) <= 15
     zeros = torch.zeros(5)
     assert Quantised(4).compress(zeros, rng).tolist() == [0] * 5
 
@@ -177,6 +177,6 @@ def test_fedavg_on_mnist_reaches_97_percent() -> None:
     module = build_model("cnn", data, parameters={"channels": [16, 32], "dense": 64})
     mine = Federation(data, partition, module, LocalProgram(0.1, 10, 5, momentum=0.5))
     best = 0.0
-    for _ in range(12):
+    for _ in range(22):
         best = max(best, mine.run_round(mine.cohort(10)).scores.accuracy)
     assert best >= 0.97
