@@ -146,7 +146,8 @@ def _train_some(
     for step in range(batches.rows.shape[1]):
         active = sum(each > step for each in batches.steps)
         rows, shares = batches.rows[:active, step], batches.weights[:active, step]
-        passed = stack.forward(inputs[rows])
+        taken = inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        passed = stack.forward(taken)
         labels = data.labels[rows].unsqueeze(2)
         logs = torch.log_softmax(passed[-1], 2)
         losses[:active, step] = -(logs.gather(2, labels).squeeze(2) * shares).sum(1)
