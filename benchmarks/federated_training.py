@@ -112,11 +112,12 @@ class Contest:
     def pfl(self) -> Callable[[int], torch.Tensor]:
         """As pfl-research does it; raises ImportError where it is not installed."""
         from pfl.aggregate.simulate import SimulatedBackend
-        from pfl.algorithm.federated_averaging import FederatedAveraging, NNAlgorithmParams
+        from pfl.algorithm.base import NNAlgorithmParams
+        from pfl.algorithm.federated_averaging import FederatedAveraging
         from pfl.data.dataset import Dataset as UserDataset
         from pfl.data.federated_dataset import FederatedDataset
         from pfl.data.sampling import get_user_sampler
-        from pfl.hyperparam import NNEvalHyperParams, NNTrainHyperParams
+        from pfl.hyperparam.base import NNEvalHyperParams, NNTrainHyperParams
         from pfl.internal.ops import selector
         from pfl.model.pytorch import PyTorchModel
 
@@ -155,8 +156,12 @@ class Contest:
         users = list(range(self.clients))
         federated = FederatedDataset(user, get_user_sampler("minimize_reuse", users))
         backend = SimulatedBackend(training_data=federated, val_data=None)
-        params = NNAlgorithmParams(10**6, 0, self.clients, None)
-        training = NNTrainHyperParams(1, PROGRAM.learning_rate, PROGRAM.batch_size)
+        params = NNAlgorithmParams(10**6, 10**7, self.clients, None)
+        training = NNTrainHyperParams(
+            local_num_epochs=1,
+            local_learning_rate=PROGRAM.learning_rate,
+            local_batch_size=PROGRAM.batch_size,
+        )
         algorithm = FederatedAveraging()
         state = {"model": model}
 
@@ -165,7 +170,7 @@ class Contest:
                 state["model"], number, params, training, NNEvalHyperParams(None)
             )
             context = next(c for c in contexts if c.population.name == "TRAIN")
-            statistics_, metrics = backend.gather(
+            statistics_, metrics = backend.gather_results(
                 model=state["model"], training_algorithm=algorithm, central_context=context
             )
             state["model"], _ = algorithm.process_aggregated_statistics(
