@@ -1,11 +1,12 @@
-"""What a round of federated training costs: edgesim beside a plain torch loop and pfl.
+"""What a round of federated training costs: edgesim beside a plain torch loop, pfl and Flower.
 
     python benchmarks/federated_training.py [--json] [--rounds N] [--executors]
 
 The same cohorts, model, data, batches and learning rate for all; milliseconds per round (median after
-two to warm up, rounds of the contestants in turn) and ratios to the plain loop, all in one run and on one
-thread. pfl is optional (``pip install pfl==0.6.0``); without it, it is left out, and that is said. ``--executors`` compares loop and stacked weights over shapes,
-from which the rule in ``edgesim.learning.training`` is written down.
+two to warm up, rounds of the contestants in turn; Flower's rounds cannot wait, and come last) and ratios
+to the plain loop, all in one run and on one thread. The others are optional (``pip install pfl==0.6.0
+"flwr[simulation]"``); one that is not installed is left out, and that is said. ``--executors`` compares
+loop and stacked weights over shapes, from which the rule in ``edgesim.learning.training`` is written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from federated_peers import flower, pfl
 from torch import nn
 
 from edgesim.learning.aggregation import FedAvg
@@ -60,14 +62,14 @@ class Contest:
         self.layout = Layout(self.module)
         self.data = as_tensors(self.dataset.train)
         self.clients = clients
+        self.rows = np.arange(len(self.dataset.train)).reshape(clients, SAMPLES)
         self.start = self.layout.read()
 
     def tasks(self, number: int, weights: torch.Tensor) -> list[Task]:
         """Of a round; the same for everybody."""
-        rows = np.arange(len(self.dataset.train)).reshape(self.clients, SAMPLES)
         return [
-            Task(c, rows[c], PROGRAM, weights, np.random.default_rng([number, c]))
-            for c in range(self.clients)
+            Task(c, rows, PROGRAM, weights, np.random.default_rng([number, c]))
+            for c, rows in enumerate(self.rows)
         ]
 
     def edgesim(self) -> Callable[[int], torch.Tensor]:
@@ -109,77 +111,6 @@ class Contest:
 
         return one_round
 
-    def pfl(self) -> Callable[[int], torch.Tensor]:
-        """As pfl-research does it; raises ImportError where it is not installed."""
-        from pfl.aggregate.simulate import SimulatedBackend
-        from pfl.algorithm.base import NNAlgorithmParams
-        from pfl.algorithm.federated_averaging import FederatedAveraging
-        from pfl.data.dataset import Dataset as UserDataset
-        from pfl.data.federated_dataset import FederatedDataset
-        from pfl.data.sampling import get_user_sampler
-        from pfl.hyperparam.base import NNEvalHyperParams, NNTrainHyperParams
-        from pfl.internal.ops import selector
-        from pfl.model.pytorch import PyTorchModel
-
-        selector.set_framework_module(
-            selector.get_pytorch_ops_module()
-            if hasattr(selector, "get_pytorch_ops_module")
-            else __import__("pfl.internal.ops.pytorch_ops", fromlist=["x"])
-        )
-
-        class Own(nn.Module):
-            def __init__(self, inner: nn.Module) -> None:
-                super().__init__()
-                self.inner = inner
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                found: torch.Tensor = self.inner(x)
-                return found
-
-            def loss(self, x: torch.Tensor, y: torch.Tensor, eval: bool = False) -> torch.Tensor:  # noqa: A002
-                return nn.functional.cross_entropy(self(x), y)
-
-            def metrics(self, x: torch.Tensor, y: torch.Tensor) -> dict[str, object]:
-                return {}
-
-        module = Own(copy.deepcopy(self.module))
-        model = PyTorchModel(
-            module,
-            local_optimizer_create=torch.optim.SGD,
-            central_optimizer=torch.optim.SGD(module.parameters(), 1.0),
-        )
-        rows = np.arange(len(self.dataset.train)).reshape(self.clients, SAMPLES)
-
-        def user(client: int) -> object:
-            return UserDataset((self.data.inputs[rows[client]], self.data.labels[rows[client]]))
-
-        users = list(range(self.clients))
-        federated = FederatedDataset(user, get_user_sampler("minimize_reuse", users))
-        backend = SimulatedBackend(training_data=federated, val_data=None)
-        params = NNAlgorithmParams(10**6, 10**7, self.clients, None)
-        training = NNTrainHyperParams(
-            local_num_epochs=1,
-            local_learning_rate=PROGRAM.learning_rate,
-            local_batch_size=PROGRAM.batch_size,
-        )
-        algorithm = FederatedAveraging()
-        state = {"model": model}
-
-        def one_round(number: int) -> torch.Tensor:
-            contexts, state["model"], _ = algorithm.get_next_central_contexts(
-                state["model"], number, params, training, NNEvalHyperParams(None)
-            )
-            context = next(c for c in contexts if c.population.name == "TRAIN")
-            statistics_, metrics = backend.gather_results(
-                model=state["model"], training_algorithm=algorithm, central_context=context
-            )
-            state["model"], _ = algorithm.process_aggregated_statistics(
-                context, metrics, state["model"], statistics_
-            )
-            return Layout(module.inner).read()
-
-        return one_round
-
 
 def measure(rounds: int) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Median milliseconds per round, by case and contestant, and who could not take part."""
@@ -189,7 +120,7 @@ def measure(rounds: int) -> tuple[dict[str, dict[str, float]], list[str]]:
         contest = Contest(model, parameters, clients)
         contestants = {"edgesim": contest.edgesim(), "loop": contest.loop()}
         try:
-            contestants["pfl"] = contest.pfl()
+            contestants["pfl"] = pfl(contest.module, contest.data, contest.rows, PROGRAM)
         except ImportError as error:
             absent.append(f"pfl: {error}")
         times: dict[str, list[float]] = {each: [] for each in contestants}
@@ -202,7 +133,14 @@ def measure(rounds: int) -> tuple[dict[str, dict[str, float]], list[str]]:
             difference = float((found["edgesim"] - found["loop"]).abs().max())
             if number == 0 and difference > 1e-6:
                 raise SystemExit(f"{name}: edgesim and the loop differ by {difference:g}")
-        table[name] = {each: 1e3 * statistics.median(t[2:]) for each, t in times.items()}
+        seconds = {each: several[2:] for each, several in times.items()}
+        try:
+            seconds["Flower"] = flower(
+                contest.module, contest.data, contest.rows, PROGRAM, min(rounds, 5)
+            )
+        except ImportError as error:
+            absent.append(f"Flower: {error}")
+        table[name] = {each: 1e3 * statistics.median(some) for each, some in seconds.items()}
     return table, sorted(set(absent))
 
 
