@@ -26,7 +26,7 @@ from edgesim.learning.tasks import (
     schedule,
 )
 
-__all__ = ["can_stack", "train_stacked"]
+__all__ = ["can_stack", "portions", "train_together"]
 
 _VALUES_AT_ONCE = 600_000
 _LEAST_AT_ONCE = 8
@@ -57,33 +57,20 @@ def _chain(module: nn.Module) -> list[bool] | None:
     return found if found and not found[-1] else None
 
 
-def train_stacked(layout: Layout, data: Tensors, tasks: Sequence[Task]) -> list[Update]:
-    """Train at several clients.
+def portions(layout: Layout, tasks: Sequence[Task]) -> list[list[int]]:
+    """Which tasks are trained together, by their places; decided by their shapes alone.
 
     Args:
         layout: of a model that :func:`can_stack`.
-        data: what rows point into.
         tasks: in any order.
-
-    Returns:
-        Their updates, in the same order.
-
-    Raises:
-        ValueError: for another model.
     """
-    chain = _chain(layout.module)
-    if chain is None:
-        raise ValueError("only chains of dense layers can be stacked")
     at_once = max(_LEAST_AT_ONCE, _VALUES_AT_ONCE // layout.parameters)
-    found: dict[int, Update] = {}
+    found: list[list[int]] = []
     for group in _alike(tasks):
         # Those with as many steps together, so that few are left out at the end.
         group.sort(key=lambda k: -tasks[k].program.steps_for(len(tasks[k].rows)))
-        for begin in range(0, len(group), at_once):
-            some = group[begin : begin + at_once]
-            updates = _train_some(layout, chain, data, [tasks[k] for k in some])
-            found |= zip(some, updates, strict=True)
-    return [found[k] for k in range(len(tasks))]
+        found += [group[k : k + at_once] for k in range(0, len(group), at_once)]
+    return found
 
 
 def _alike(tasks: Sequence[Task]) -> Iterable[list[int]]:
@@ -128,9 +115,23 @@ def _padded(schedules: Sequence[list[NDArray[np.int64]]]) -> _Batches:
 
 
 @torch.no_grad()
-def _train_some(
-    layout: Layout, chain: Sequence[bool], data: Tensors, tasks: Sequence[Task]
-) -> list[Update]:
+def train_together(layout: Layout, data: Tensors, tasks: Sequence[Task]) -> list[Update]:
+    """Train at several clients at once.
+
+    Args:
+        layout: of a model that :func:`can_stack`.
+        data: what rows point into.
+        tasks: one of :func:`portions`.
+
+    Returns:
+        Their updates, in the same order.
+
+    Raises:
+        ValueError: for another model.
+    """
+    chain = _chain(layout.module)
+    if chain is None:
+        raise ValueError("only chains of dense layers can be stacked")
     program = tasks[0].program
     batches = _padded([schedule(task) for task in tasks])
     start = torch.stack([task.start for task in tasks])

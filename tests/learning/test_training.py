@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgesim.learning import training
 from edgesim.learning.data import Dataset, digits
 from edgesim.learning.models import build_model
 from edgesim.learning.stacked import can_stack
@@ -23,7 +24,7 @@ from edgesim.learning.tasks import (
     effective_steps,
     schedule,
 )
-from edgesim.learning.training import executor, train
+from edgesim.learning.training import Waiting, executor, train
 
 PROGRAMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -232,6 +233,83 @@ def test_running_means_are_part_of_an_update(data: Dataset) -> None:
 def test_only_chains_of_dense_layers_are_stacked(module: nn.Module, expected: bool) -> None:
     assert can_stack(module) is expected
     assert executor(Layout(module)) == ("stacked" if expected else "loop")
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        ("mlp", {"hidden": [1200, 300]}),
+        ("cnn", {"channels": [4, 8], "dense": 16}),
+        ("mobilenet", {"width": 8}),
+    ],
+)
+def test_any_number_of_workers_gives_the_same_bits(
+    model: str, given: dict[str, Any], data: Dataset
+) -> None:
+    layout = Layout(build_model(model, data, parameters=given))
+    held = layout.read()
+    sizes = [*SIZES, 11, 22]
+    runs = [
+        train(layout, as_tensors(data.train), tasks(layout, sizes, program()), workers=workers)
+        for workers in (1, 2, 3)
+    ]
+    assert (layout.read() == held).all()
+    for other in runs[1:]:
+        for one, same in zip(runs[0], other, strict=True):
+            assert one.client == same.client
+            assert (one.delta == same.delta).all()
+            assert one.loss == same.loss
+
+
+# --- training that is put off --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "within"), [("mlp", 1e-6), ("cnn", 0.0)])
+def test_clients_that_begin_at_different_times_are_trained_as_one_batch(
+    model: str, within: float, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(build_model(model, data))
+    alone = [
+        train(layout, as_tensors(data.train), [task])[0]
+        for task in tasks(layout, [20, 30, 10, 25], program())
+    ]
+    batches: list[int] = []
+    carried_out = training._carried_out
+
+    def counted(*args: Any) -> list[Update]:
+        batches.append(len(args[2]))
+        return carried_out(*args)
+
+    monkeypatch.setattr(training, "_carried_out", counted)
+    waiting = Waiting(layout, as_tensors(data.train))
+    given = tasks(layout, [20, 30, 10, 25], program())
+    tickets = [waiting.add(task) for task in given[:3]]
+    waiting.withdraw(tickets[1])
+    second = waiting.update(tickets[2])
+    tickets.append(waiting.add(given[3]))
+    assert len(waiting) == 1
+    found = {0: waiting.update(tickets[0]), 2: second, 3: waiting.update(tickets[3])}
+    assert batches == [2, 1]
+    for k, update in found.items():
+        assert update.client == alone[k].client
+        assert float((update.delta - alone[k].delta).abs().max()) <= within
+    with pytest.raises(KeyError):
+        waiting.update(tickets[0])
+
+
+def test_the_divergence_of_one_is_not_blamed_on_another(data: Dataset) -> None:
+    layout = Layout(build_model("mlp", data))
+    good, bad = tasks(layout, [30, 30], program())
+    wild = program(learning_rate=1e30, epochs=9)
+    waiting = Waiting(layout, as_tensors(data.train))
+    first = waiting.add(good)
+    second = waiting.add(Task(8, bad.rows, wild, bad.start, bad.rng))
+    assert np.isfinite(waiting.update(first).loss)
+    with pytest.raises(TrainingError, match="client 8: training has diverged"):
+        waiting.update(second)
+    empty = Task(5, good.rows[:0], program(), good.start, good.rng)
+    with pytest.raises(TrainingError, match="client 5: has no samples"):
+        waiting.add(empty)
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
