@@ -9,12 +9,20 @@ from typing import Any
 from rich.syntax import Syntax
 from rich.table import Table
 
-from edgesim.cli.showing import console, fill, show_controller, show_model, show_profile
+from edgesim.cli.showing import (
+    console,
+    fill,
+    show_controller,
+    show_learning,
+    show_model,
+    show_profile,
+)
 from edgesim.controllers.registry import CONTROLLERS
 from edgesim.core.documents import read_document
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue, shipped
 from edgesim.hardware.profiles import PROFILE_KINDS, profile_schema, read_profile
+from edgesim.learning.catalogue import DATASETS, MODELS, PARTITIONS, shown_parameters
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
 from edgesim.scenario.load import check_every_case, find_scenario, scenario_names
@@ -22,7 +30,8 @@ from edgesim.scenario.schema import Scenario
 
 __all__ = ["json_schema", "print_item", "print_list", "validate_file"]
 
-_LISTS = ("scenarios", "profiles", "controllers", "models")
+_LISTS = ("scenarios", "profiles", "controllers", "models", "datasets", "partitions")
+_LEARNING = {"model": MODELS, "data set": DATASETS, "partition": PARTITIONS}
 
 
 def validate_file(file: Path) -> str:
@@ -67,9 +76,18 @@ def print_list(what: str) -> None:
     elif what == "controllers":
         rows = ((name, entry.slot, entry.summary) for name, entry in CONTROLLERS.items())
         fill(table, ("name", "slot", "description"), rows)
+    elif what == "models":
+        zoo = [(m.name, m.task, f"{m.input}; {m.macs / 1e9:.2f} GMAC") for m in ZOO.values()]
+        learners = [(name, "to be trained", entry.summary) for name, entry in MODELS.items()]
+        models: list[list[tuple[str, ...]]] = [[*zoo], [*learners]]
+        fill(table, ("name", "task", "description"), _spaced(models))
     else:
-        rows = ((m.name, m.task, f"{m.input}; {m.macs / 1e9:.2f} GMAC") for m in ZOO.values())
-        fill(table, ("name", "task", "description"), rows)
+        kind, entries = ("data set", DATASETS) if what == "datasets" else ("partition", PARTITIONS)
+        listed = (
+            (name, entry.summary, shown_parameters(kind, name, entries))
+            for name, entry in entries.items()
+        )
+        fill(table, ("name", "description", "parameters"), listed)
     console().print(table)
 
 
@@ -82,6 +100,8 @@ def print_item(name: str) -> None:
         show_model(ZOO[name])
     elif name in CONTROLLERS:
         show_controller(name)
+    elif what := [kind for kind, entries in _LEARNING.items() if name in entries]:
+        show_learning(what[0], name, _LEARNING[what[0]])
     elif name in scenario_names() or Path(name).suffix in (".yaml", ".yml"):
         path = find_scenario(name)
         data = read_document(path).data
@@ -94,6 +114,7 @@ def print_item(name: str) -> None:
             console().print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:
         everything = [*scenario_names(), *profiles, *ZOO, *CONTROLLERS]
+        everything += [name for entries in _LEARNING.values() for name in entries]
         raise _unknown(name, everything, "show")
 
 

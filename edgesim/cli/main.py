@@ -171,7 +171,11 @@ def validate(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="scenarios|profiles|controllers|models", help="What to list.")
+        str,
+        typer.Argument(
+            metavar="scenarios|profiles|controllers|models|datasets|partitions",
+            help="What to list.",
+        ),
     ],
 ) -> None:
     """List what there is."""

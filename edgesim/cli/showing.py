@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.columns import Columns
@@ -33,9 +33,10 @@ from edgesim.hardware.profiles import (
     TripRow,
     WifiProfile,
 )
+from edgesim.learning.catalogue import Entry, function_of, shown_parameters
 from edgesim.nn.model import LAYER_KINDS, ModelCost
 
-__all__ = ["console", "fill", "show_controller", "show_model", "show_profile"]
+__all__ = ["console", "fill", "show_controller", "show_learning", "show_model", "show_profile"]
 
 _TABLE_FROM_WIDTH = 100
 """Narrower, sources stand below their numbers; beside them they would be a column of words."""
@@ -457,6 +458,18 @@ def show_controller(name: str) -> None:
     fill(table, ("parameter", "default", "meaning"), rows)
     out.print()
     out.print(table)
+
+
+def show_learning(what: str, name: str, entries: Mapping[str, Entry]) -> None:
+    """Print what a data set, a partition or a model that learns is, as its function says."""
+    from inspect import getdoc
+
+    out = console()
+    out.print(f"[bold]{name}[/bold]  {what}, edgesim.learning.{entries[name].path}")
+    text = _plain(getdoc(function_of(what, name, entries)) or "")
+    out.print(text, markup=False, highlight=False)
+    parameters = shown_parameters(what, name, entries)
+    out.print(f"\nParameters in a scenario: {parameters or 'none'}", markup=False)
 
 
 def _plain(text: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgesim.core.errors import EdgesimError, did_you_mean
+from edgesim.core.errors import EdgesimError
+from edgesim.learning.catalogue import MODELS, checked, function_of
 from edgesim.learning.data import Dataset
 from edgesim.nn import from_module
 from edgesim.nn.model import ModelCost
 
-__all__ = ["MODELS", "build_model", "cost_of", "example_input"]
+__all__ = ["build_model", "cnn", "cost_of", "example_input", "logistic", "lstm", "mlp", "mobilenet"]
 
 
 def logistic(dataset: Dataset) -> nn.Module:
@@ -131,23 +131,13 @@ def lstm(dataset: Dataset, embedding: int = 8, hidden: int = 256, layers: int = 
     return _NextToken(dataset.tokens, len(dataset.classes), embedding, hidden, layers)
 
 
-MODELS: Mapping[str, Callable[..., nn.Module]] = {
-    "logistic": logistic,
-    "mlp": mlp,
-    "cnn": cnn,
-    "mobilenet": mobilenet,
-    "lstm": lstm,
-}
-"""Functions that make a model for a data set, by name."""
-
-
 def build_model(
     name: str, dataset: Dataset, seed: int = 0, parameters: Mapping[str, Any] | None = None
 ) -> nn.Module:
     """A model for a data set, with weights that the seed alone decides.
 
     Args:
-        name: one of :data:`MODELS`, or ``package.module:NAME`` of a class or function of the user's own,
+        name: one of :data:`~edgesim.learning.catalogue.MODELS`, or ``package.module:NAME`` of a class or function of the user's own,
             which is called with ``parameters`` and makes a ``torch.nn.Module``.
         dataset: what it is to learn.
         seed: of its initial weights.
@@ -156,14 +146,12 @@ def build_model(
     Raises:
         EdgesimError: if there is no such model, it cannot be made, or does not fit the data.
     """
-    given = dict(parameters or {})
+    function = function_of("model", name, MODELS)
+    given = checked("model", name, MODELS, parameters or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name not in MODELS and ":" not in name:
-            raise EdgesimError(f"there is no model {name!r}; {did_you_mean(name, MODELS)}")
         try:
-            own = MODELS.get(name)
-            module = own(dataset, **given) if own is not None else _imported(name)(**given)
+            module = function(dataset, **given) if name in MODELS else function(**given)
         except (TypeError, ValueError, RuntimeError) as error:
             raise EdgesimError(f"model {name!r} cannot be made: {error}") from error
     if not isinstance(module, nn.Module):
@@ -193,15 +181,6 @@ def cost_of(module: nn.Module, dataset: Dataset, name: str = "") -> ModelCost:
         task=dataset.name,
         input_bytes=prod(dataset.shape) if dataset.shape else 1,
     )
-
-
-def _imported(path: str) -> Callable[..., Any]:
-    module_name, _, attribute = path.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise EdgesimError(f"model {path!r} cannot be imported: {error}") from error
-    return found
 
 
 def _check_fit(name: str, module: nn.Module, dataset: Dataset) -> None:

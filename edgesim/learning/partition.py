@@ -9,7 +9,7 @@ distribution for federated visual classification", arXiv 1909.06335; McMahan et 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,8 +179,8 @@ def by_source(sources: Rows, clients: int | None, rng: np.random.Generator) -> P
 
     Args:
         sources: shape ``(n,)``.
-        clients: how many; ``None`` for one per source. With fewer than there are sources, each gets the
-            samples of several at random.
+        clients: how many; ``None`` for one per source, in their order. With fewer than there are sources,
+            each gets the samples of several at random.
         rng: deals them out.
 
     Raises:
@@ -192,7 +192,7 @@ def by_source(sources: Rows, clients: int | None, rng: np.random.Generator) -> P
     wanted = len(present) if clients is None else clients
     if not 1 <= wanted <= len(present):
         raise EdgesimError(f"there are {len(present)} sources, but {wanted} clients")
-    dealt = present if clients is None else rng.permutation(present)
+    dealt = present if wanted == len(present) else rng.permutation(present)
     owner = dict(zip(dealt.tolist(), np.arange(len(dealt)) % wanted, strict=True))
     owners = np.array([owner[source] for source in sources.tolist()])
     return _made([np.flatnonzero(owners == client) for client in range(wanted)], False)
@@ -303,14 +303,3 @@ def _enough(labels: Rows, clients: int, least: int = 1) -> None:
         raise EdgesimError(
             f"{len(labels)} samples are not enough for {clients} clients with at least {least} each"
         )
-
-
-PARTITIONS: dict[str, Callable[..., Partition]] = {
-    "iid": iid,
-    "dirichlet": by_dirichlet,
-    "classes": by_classes,
-    "quantity": by_quantity,
-    "source": by_source,
-    "partly_dirichlet": partly_dirichlet,
-}
-"""By the names that scenarios use."""

@@ -16,6 +16,7 @@ from edgesim.controllers.registry import CONTROLLERS
 from edgesim.core.recorder import Recorder
 from edgesim.core.tables import TABLES
 from edgesim.hardware.catalogue import catalogue_folder
+from edgesim.learning.catalogue import DATASETS, MODELS, PARTITIONS
 from edgesim.nn.zoo import ZOO
 from edgesim.results.result import load_result
 from edgesim.scenario.load import find_scenario, scenario_names
@@ -517,7 +518,9 @@ def test_validate_tells_every_problem_of_every_file(edgesim_command: Command) ->
         ("scenarios", scenario_names()),
         ("profiles", PROFILES),
         ("controllers", list(CONTROLLERS)),
-        ("models", list(ZOO)),
+        ("models", [*ZOO, *MODELS]),
+        ("datasets", list(DATASETS)),
+        ("partitions", list(PARTITIONS)),
     ],
 )
 def test_list_names_everything_there_is(
@@ -536,10 +539,13 @@ def test_list_of_something_else_is_refused_with_what_can_be_listed(
     ran = edgesim_command("list", "controler")
     assert (ran.code, ran.out) == (2, "")
     assert "did you mean 'controllers'" in ran.err
-    assert "controllers, models, profiles, scenarios" in ran.err
+    assert "controllers, datasets, models, partitions, profiles, scenarios" in ran.err
 
 
-@pytest.mark.parametrize("name", [*scenario_names(), *PROFILES, *CONTROLLERS, *ZOO])
+@pytest.mark.parametrize(
+    "name",
+    [*scenario_names(), *PROFILES, *CONTROLLERS, *ZOO, *MODELS, *DATASETS, *PARTITIONS],
+)
 def test_everything_that_is_listed_can_be_shown(name: str, edgesim_command: Command) -> None:
     ran = edgesim_command("show", name)
     assert (ran.code, ran.err) == (0, "")

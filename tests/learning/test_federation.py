@@ -9,6 +9,7 @@ import torch
 
 from edgesim.core.errors import EdgesimError
 from edgesim.learning.aggregation import FedYogi, QFedAvg
+from edgesim.learning.catalogue import build_dataset, build_partition
 from edgesim.learning.compression import Exact, Quantised, TopK
 from edgesim.learning.data import Dataset, digits
 from edgesim.learning.federation import Federation, evaluate
@@ -49,6 +50,20 @@ def test_a_federation_learns_digits(data: Dataset, more: dict[str, Any]) -> None
     assert before.accuracy < 0.3
     assert found.scores.accuracy > 0.8
     assert found.scores.loss < before.loss
+
+
+def test_speakers_learn_to_foretell_characters(tmp_path: Path) -> None:
+    speech = "to be or not to be, that is the question. "
+    text = "\n\n".join(f"{who}:\n{speech * 30}" for who in ("First", "Second", "Third"))
+    (tmp_path / "play.txt").write_text(text)
+    data = build_dataset("characters", {"file": "play.txt", "length": 12, "stride": 5}, tmp_path)
+    partition = build_partition("source", data, 3)
+    module = build_model("lstm", data, parameters={"hidden": 24, "layers": 1})
+    program = LocalProgram(1.0, 16, 3, clip_norm=5.0)
+    mine = Federation(data, partition, module, program)
+    for _ in range(12):
+        found = mine.run_round(range(3))
+    assert found.scores.accuracy > 0.9
 
 
 def test_it_goes_on_to_the_same_bits(data: Dataset) -> None:

@@ -181,6 +181,17 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.filterwarnings("ignore")
+def test_cifar10_as_parquet() -> None:
+    found = from_hub(str(needs("cifar10/test.parquet").parent))
+    assert (len(found.train), len(found.test)) == (20_000, 10_000)
+    assert found.shape == (3, 32, 32)
+    assert len(found.classes) == 10
+    assert np.bincount(found.test.labels).tolist() == [1000] * 10
+    assert 0.4 < found.train.inputs.mean() < 0.55
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_had_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(EdgesimError, match=r"cannot be had.*give a folder"):
         from_hub("nobody/has_such_a_data_set")

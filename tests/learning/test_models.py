@@ -88,7 +88,7 @@ def _flat() -> Dataset:
     ("name", "parameters", "message"),
     [
         ("cn", {}, "there is no model 'cn'; did you mean 'cnn'"),
-        ("mlp", {"hiden": [3]}, "cannot be made: .*hiden"),
+        ("mlp", {"hiden": [3]}, "parameter 'hiden': is not known"),
         ("mlp", {"hidden": [0]}, "at least 1"),
         ("lstm", {}, "needs sequences of tokens"),
         ("mobilenet", {"width": 9}, "multiple of 8"),
