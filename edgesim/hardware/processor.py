@@ -251,6 +251,12 @@ class Execution(Job):
         """Stop it, booking what it has cost so far; nobody is told of its end."""
         self._processor.cancel(self)
 
+    @property
+    def share_left(self) -> float:
+        """How much of it is still to be done, in [0, 1]."""
+        left_s = self._processor.capacity.remaining(self)
+        return left_s / self.alone_s if self.alone_s else 0.0
+
     def withdraw(self) -> None:
         """The same, for those who do not know whether it is a task of their own or part of one."""
         self._processor.cancel(self)

@@ -50,7 +50,9 @@ __all__ = [
     "traffic_bytes",
     "training_bytes",
     "training_energy_j",
+    "training_memory_share",
     "training_s",
+    "training_traffic_bytes",
     "training_work",
     "work",
 ]
@@ -585,6 +587,29 @@ def training_energy_j(
     """Joules of one training step above the processor's idle power, as :func:`training_s`."""
     seconds = training_s(model, processor, batch, optimiser=optimiser, level=level, threads=threads)
     return None if seconds is None else power_w(processor, level, threads) * seconds
+
+
+def training_memory_share(
+    model: ModelCost,
+    processor: ProcessorSpec,
+    batch: int,
+    *,
+    optimiser: Optimiser = "sgd",
+    level: int = -1,
+    threads: int | None = None,
+) -> float:
+    """The share of a training step's time that goes into moving values and weights, in [0, 1]."""
+    threads = processor.cores if threads is None else threads
+    amounts = training_work(model, batch, optimiser)
+    seconds = term_seconds(amounts, processor, "fp32", level=level, threads=threads).tolist()
+    total = float(sum(seconds))
+    return (seconds[_EXCHANGE] + seconds[_MOVE] + seconds[_WEIGHTS]) / total if total else 0.0
+
+
+def training_traffic_bytes(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") -> float:
+    """Bytes of weights and values that a training step reads and writes, caches left aside."""
+    amounts = training_work(model, batch, optimiser)
+    return float(amounts[_EXCHANGE] + amounts[_MOVE] + amounts[_WEIGHTS])
 
 
 def power_w(processor: ProcessorSpec, level: int = -1, threads: int | None = None) -> float:
