@@ -133,14 +133,19 @@ def _reporting(console: Console, output: Output) -> Iterator[Callable[[str, floa
 
 
 def _print_closing(console: Console, results: Mapping[str, Result], folder: Path) -> None:
-    console.print(_overview(results))
-    console.print(f"[dim]{_LEGEND}[/dim]\n")
-    for name, result in results.items():
-        reasons = _failures(result)
-        if reasons:
-            console.print(f"{name}: {reasons}", markup=False)
     first = next(iter(results.values()))
-    if len(first.manifest["scenario"]["jobs"]) > 1:
+    jobs = first.manifest["scenario"]["jobs"]
+    kinds = {kind: [k for k, job in jobs.items() if job["kind"] == kind] for kind in _KINDS}
+    if kinds["inference"]:
+        console.print(_overview(results))
+        console.print(f"[dim]{_LEGEND}[/dim]\n")
+    for job in kinds["federated"]:
+        console.print(_federated(results, job, f"{job}." if len(kinds["federated"]) > 1 else ""))
+        console.print(f"[dim]{_FEDERATED_LEGEND}[/dim]\n")
+    for name, result in results.items():
+        for reasons in _failures(result):
+            console.print(f"{name}: {reasons}", markup=False)
+    if len(kinds["inference"]) > 1:
         console.print(_by_job(results))
     console.print(f"tables in {folder}", soft_wrap=True, markup=False)
 
@@ -186,6 +191,54 @@ _LEGEND = (
 )
 
 
+_KINDS = ("inference", "federated")
+
+_FEDERATED_COLUMNS = (
+    ("rounds", "rounds", 1.0),
+    ("failed\nrounds", "rounds_failed", 1.0),
+    ("updates\nlost", "updates_lost", 1.0),
+    ("accuracy\n%", "accuracy_final", 100.0),
+    ("rounds to\ntarget", "rounds_to_target", 1.0),
+    ("time to\ntarget s", "time_to_target_s", 1.0),
+    ("local J\nto target", "energy_local_to_target_j", 1.0),
+    ("global J\nto target", "energy_global_to_target_j", 1.0),
+    ("ledger\nJ", "energy_ledger_j", 1.0),
+    ("wasted\nJ", "energy_wasted_j", 1.0),
+)
+_FEDERATED_LEGEND = (
+    "local, global: by AutoFL's equations, participants and everybody; ledger: booked to "
+    "participants; wasted: on updates that do not count; to target: or to the end, where it was not "
+    "reached (>)"
+)
+
+
+def _federated(results: Mapping[str, Result], job: str, prefix: str) -> Table:
+    """What came of a federated job."""
+    columns = [
+        (title, key, factor)
+        for title, key, factor in _FEDERATED_COLUMNS
+        if any(result.summary.get(prefix + key) is not None for result in results.values())
+    ]
+    first = next(iter(results.values())).summary
+    source = first.get(f"{prefix}accuracy_source")
+    how = "nothing was trained" if source == "none" else f"accuracy is {source}"
+    table = plain_table(f"Federated job {escape(job)}: {how}", [title for title, _, _ in columns])
+    for name, result in results.items():
+        shown = escape(name) if result.is_complete else f"{escape(name)} (interrupted)"
+        missed = result.summary.get(f"{prefix}target_reached") == 0
+        cells = [
+            (
+                ">"
+                if (missed and key.endswith("to_target")) or (missed and "_to_target_" in key)
+                else ""
+            )
+            + _number(result.summary.get(prefix + key), factor)
+            for _, key, factor in columns
+        ]
+        table.add_row(shown, *cells)
+    return table
+
+
 def _overview(results: Mapping[str, Result]) -> Table:
     """Who spent what, and who was late; columns in which nothing happened are left out."""
     columns = [
@@ -206,7 +259,8 @@ def _overview(results: Mapping[str, Result]) -> Table:
 
 def _by_job(results: Mapping[str, Result]) -> Table:
     first = next(iter(results.values()))
-    jobs = sorted(first.manifest["scenario"]["jobs"])
+    described = first.manifest["scenario"]["jobs"]
+    jobs = sorted(job for job in described if described[job]["kind"] == "inference")
     if len(jobs) > _MOST_JOBS_ACROSS:
         table = plain_table("By job: millijoules per request", [escape(name) for name in results])
         for job in jobs:
@@ -248,11 +302,16 @@ def plain_table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _failures(result: Result) -> str:
-    """How many requests failed, by reason."""
-    status = result.arrow("requests")["status"].to_pylist()
-    reasons = Counter(s.removeprefix("failed:") for s in status if s.startswith("failed:"))
-    return ", ".join(f"{number:,} failed: {why}" for why, number in sorted(reasons.items()))
+def _failures(result: Result) -> Iterator[str]:
+    """How many requests failed, and how many updates were lost, by reason."""
+    for table, what in (("requests", "failed"), ("participants", "updates lost")):
+        if table not in result.tables:
+            continue
+        status = result.arrow(table)["status"].to_pylist()
+        lost = [s for s in status if s.startswith("failed:") or s in ("late", "surplus")]
+        reasons = Counter(s.removeprefix("failed:") for s in lost)
+        if reasons:
+            yield ", ".join(f"{n:,} {what}: {why}" for why, n in sorted(reasons.items()))
 
 
 def _number(value: Any, scale: float) -> str:

@@ -13,10 +13,13 @@ from edgesim.core.errors import EdgesimError, did_you_mean
 
 __all__ = [
     "CONTROLLERS",
+    "FEDERATED_SLOTS",
     "SLOTS",
     "Entry",
     "controller_class",
+    "entry_of",
     "make_controller",
+    "names_in",
     "parameters_of",
     "unknown_controller",
 ]
@@ -97,12 +100,84 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             "offloading:Oracle",
             "least energy in time, knowing the signal to come (myopic bound)",
         ),
+        "selection.random": _entry(
+            "selection", "selection:RandomSelection", "any clients: FedAvg's"
+        ),
+        "round_robin": _entry("selection", "selection:RoundRobin", "everybody in turn"),
+        "power": _entry(
+            "selection", "selection:Power", "clients whose processors draw least (AutoFL's Power)"
+        ),
+        "performance": _entry(
+            "selection",
+            "selection:Performance",
+            "clients whose processors are fastest (AutoFL's Performance)",
+        ),
+        "fixed_mix": _entry(
+            "selection", "selection:FixedMix", "so many of each tier: AutoFL's clusters C1 to C7"
+        ),
+        "oort": _entry(
+            "selection", "selection:Oort", "Oort (OSDI 2021): high loss, in time, with exploration"
+        ),
+        "oracle_participants": _entry(
+            "selection",
+            "selection:OracleSelection",
+            "balanced labels first, then least energy, knowing the weather to come (greedy bound)",
+        ),
+        "fixed": _entry("parameters", "rounds:FixedParameters", "B, E and K as the job has them"),
+        "sgd": _entry("local_training", "rounds:Sgd", "stochastic gradient descent"),
+        "fedprox": _entry(
+            "local_training", "rounds:FedProx", "FedProx (MLSys 2020): a proximal term"
+        ),
+        "scaffold": _entry(
+            "local_training", "rounds:Scaffold", "SCAFFOLD (ICML 2020): control variates"
+        ),
+        "fedavg": _entry("aggregation", "aggregation:FedAvg", "the mean of the updates"),
+        "fednova": _entry(
+            "aggregation", "aggregation:FedNova", "FedNova (NeurIPS 2020): normalised by steps"
+        ),
+        "qfedavg": _entry(
+            "aggregation", "aggregation:QFedAvg", "q-FedAvg (ICLR 2020): high losses pull harder"
+        ),
+        "fedadam": _entry("aggregation", "aggregation:FedAdam", "Adam at the server (ICLR 2021)"),
+        "fedyogi": _entry("aggregation", "aggregation:FedYogi", "Yogi at the server (ICLR 2021)"),
+        "fedbuff": _entry(
+            "aggregation", "aggregation:FedBuff", "asynchronous, buffered (AISTATS 2022)"
+        ),
+        "fedasync": _entry(
+            "aggregation", "aggregation:FedAsync", "asynchronous, update by update (2019)"
+        ),
     }
 )
-"""The controllers that ship with edgesim, by name. Modules are imported when first used."""
+"""The controllers that ship with edgesim, by name. Modules are imported when first used.
 
-SLOTS = ("offloading",)
+A name that exists in two slots is ``SLOT.NAME`` here; in its slot, ``NAME`` will do.
+"""
+
+FEDERATED_SLOTS: Mapping[str, str] = MappingProxyType(
+    {
+        "selection": "random",
+        "parameters": "fixed",
+        "local_training": "sgd",
+        "aggregation": "fedavg",
+    }
+)
+"""The slots of federated jobs, and who sits there if nobody is named."""
+
+SLOTS = ("offloading", *FEDERATED_SLOTS)
 """The slots there are."""
+
+
+def entry_of(name: str, slot: str) -> Entry | None:
+    """The entry called ``name`` in a slot; ``None`` if there is none."""
+    found = CONTROLLERS.get(f"{slot}.{name}", CONTROLLERS.get(name))
+    return found if found is not None and found.slot == slot else None
+
+
+def names_in(slot: str) -> list[str]:
+    """The names of the controllers for a slot."""
+    return [
+        key.removeprefix(f"{slot}.") for key, entry in CONTROLLERS.items() if entry.slot == slot
+    ]
 
 
 def controller_class(name: str, slot: str) -> type:
@@ -111,9 +186,9 @@ def controller_class(name: str, slot: str) -> type:
     Raises:
         EdgesimError: if there is none for that slot, or it cannot be imported.
     """
-    entry = CONTROLLERS.get(name)
+    entry = entry_of(name, slot)
     path = name if entry is None else entry.path
-    if (entry is not None and entry.slot != slot) or ":" not in path:
+    if ":" not in path:
         raise EdgesimError(unknown_controller(name, slot))
     module_name, _, class_name = path.partition(":")
     try:
@@ -145,5 +220,5 @@ def make_controller(name: str, setting: Setting) -> Any:
 
 def unknown_controller(name: str, slot: str) -> str:
     """What to tell a user who named a controller that the slot does not have."""
-    known = [key for key, entry in CONTROLLERS.items() if entry.slot == slot]
-    return f"there is no controller {name!r} for slot {slot!r}; {did_you_mean(name, known)}"
+    hint = did_you_mean(name, names_in(slot))
+    return f"there is no controller {name!r} for slot {slot!r}; {hint}"

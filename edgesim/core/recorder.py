@@ -105,12 +105,15 @@ class Recorder:
         folder: where they are written; ``None`` keeps them in memory.
         tables: which are wanted.
 
+    Attributes:
+        folder: likewise.
+
     Raises:
         EdgesimError: for an unknown table.
     """
 
     def __init__(self, folder: Path | None, tables: Iterable[str]) -> None:
-        self._folder = folder
+        self.folder = self._folder = folder
         self._wanted = frozenset(tables)
         unknown = self._wanted - set(TABLES)
         if unknown:

@@ -99,6 +99,75 @@ _ALL = (
         ("time_s", "job", "slot", "subject"),
     ),
     TableSpec(
+        "rounds",
+        "a federated round",
+        {
+            "job": "text",
+            "round": "whole",  # from 1 on
+            "start_s": "real",  # selection
+            "duration_s": "real",  # to aggregation
+            "status": "text",  # done, failed (no update came, or none was of use), unfinished
+            "eligible": "whole",  # clients that could have been chosen
+            "cohort_size": "whole",
+            "completed": "whole",  # updates that count
+            "dropped": "whole",  # all others
+            "batch_size": "whole",
+            "epochs": "whole",
+            "deadline_s": "real",  # null for none
+            "accuracy": "real",  # of the new model; null if it was not judged
+            "loss": "real",
+            "energy_local_j": "real",  # participants, by AutoFL's equations
+            "energy_global_j": "real",  # and everybody else's idle energy meanwhile
+            "energy_ledger_j": "real",  # booked to the participants, tails included
+            "energy_wasted_j": "real",  # of that, of those whose update does not count
+            "uplink_bytes": "real",
+        },
+        ("job", "round"),
+    ),
+    TableSpec(
+        "participants",
+        "a client in a round",
+        {
+            "job": "text",
+            "round": "whole",
+            "device": "text",
+            "client": "whole",
+            "profile": "text",
+            "target": "text",  # processor, and level if it was chosen
+            "status": "text",  # done, partial, late, surplus, failed:REASON, unfinished
+            "samples": "whole",
+            "batch_size": "whole",
+            "epochs": "whole",
+            "steps": "whole",  # of an update that counts
+            "staleness": "whole",  # versions since it began; null in rounds
+            "start_s": "real",
+            "download_s": "real",  # null if it did not come to that
+            "training_s": "real",
+            "upload_s": "real",
+            "download_j": "real",  # booked on its phone; the radio's tail belongs to its transfer
+            "training_j": "real",
+            "upload_j": "real",
+            "energy_j": "real",  # the sum
+            "loss": "real",  # mean over its batches, each before its step
+            "rssi_dbm": "real",  # when its download began
+            "co_cpu": "real",
+        },
+        ("job", "round", "client"),
+    ),
+    TableSpec(
+        "evaluations",
+        "a model judged on a group of test samples",
+        {
+            "job": "text",
+            "round": "whole",  # 0 for the first model
+            "group": "text",  # all, class NAME
+            "accuracy": "real",
+            "loss": "real",
+            "samples": "whole",
+        },
+        ("job", "round", "group"),
+    ),
+    TableSpec(
         "states",
         "a change of a recorded quantity",
         {"time_s": "real", "device": "text", "quantity": "text", "value": "real"},

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.core.signals import SignalBank
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.phone import QUIET, ROAMING, Attachment, Phone, Surroundings
 from edgesim.hardware.processor import Governor
@@ -38,6 +39,7 @@ class PhoneGroup:
         governors: who sets the clocks, by processor.
         truth: how each of them differs from its profile.
         roaming: when they go from one network to another.
+        weather: signals of the whole group: ``app`` (0 for none), ``screen``, ``plugged``.
     """
 
     name: str
@@ -50,6 +52,7 @@ class PhoneGroup:
     governors: Mapping[str, Governor] = field(default_factory=dict)
     truth: Callable[[int], Truth] = lambda _: Truth()
     roaming: RoamingRules = ROAMING
+    weather: Mapping[str, SignalBank] = field(default_factory=dict)
 
 
 class Fleet:

@@ -252,6 +252,11 @@ class Execution(Job):
         self._processor.cancel(self)
 
     @property
+    def place(self) -> Processor:
+        """The processor that carries it out; another, if its own has been unplugged meanwhile."""
+        return self._processor
+
+    @property
     def share_left(self) -> float:
         """How much of it is still to be done, in [0, 1]."""
         left_s = self._processor.capacity.remaining(self)

@@ -94,6 +94,21 @@ class Result:
         return self.table("decisions")
 
     @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """One row per federated round."""
+        return self.table("rounds")
+
+    @cached_property
+    def participants(self) -> pd.DataFrame:
+        """One row per client in a round."""
+        return self.table("participants")
+
+    @cached_property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per model and group of test samples."""
+        return self.table("evaluations")
+
+    @cached_property
     def energy(self) -> pd.DataFrame:
         """Joules by device, component, activity and job."""
         return self.table("energy")

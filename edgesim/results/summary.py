@@ -6,7 +6,7 @@ With several jobs of a kind each number is there once over all of them and once 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from edgesim.controllers.slots import DEVICE
 
-__all__ = ["inference_summary"]
+__all__ = ["federated_summary", "inference_summary"]
 
 Scalar = float | int | str | None
 
@@ -49,6 +49,78 @@ def inference_summary(requests: pa.Table, jobs: Sequence[str]) -> dict[str, Scal
             rows = evaluated.filter(pc.equal(evaluated["job"], job))
             summary |= {f"{job}.{key}": value for key, value in _of_rows(rows).items()}
     return summary
+
+
+def federated_summary(
+    rounds: pa.Table, stories: Mapping[str, Mapping[str, Scalar]]
+) -> dict[str, Scalar]:
+    """The numbers of the federated jobs.
+
+    Args:
+        rounds: the table ``rounds``.
+        stories: by job, what it says of itself: ``stopped_by``, ``accuracy_source``,
+            ``target_accuracy`` and ``for_rounds`` (null target for none).
+
+    Returns:
+        ``rounds``: those that ended with a new model; ``rounds_failed``; ``accuracy_final`` (null if
+        nobody knows); ``updates_lost``: clients whose update does not count; ``energy_local_j``,
+        ``energy_global_j``: by AutoFL's equations, over all rounds; ``energy_ledger_j``,
+        ``energy_wasted_j``; ``target_reached``: whether the accuracy to reach was held for as many rounds as
+        asked (null without one); and, at the last of those rounds, or at the end where it was not
+        reached, ``rounds_to_target``, ``time_to_target_s``, ``energy_local_to_target_j``,
+        ``energy_global_to_target_j``. ``accuracy_source`` and ``stopped_by`` as the job says. With several
+        jobs, prefixed ``JOB.``.
+    """
+    summary: dict[str, Scalar] = {}
+    for job, story in sorted(stories.items()):
+        rows = rounds.filter(pc.equal(rounds["job"], job))
+        own = _of_rounds(rows, story)
+        prefix = f"{job}." if len(stories) > 1 else ""
+        summary |= {f"{prefix}{key}": value for key, value in own.items()}
+    return summary
+
+
+def _of_rounds(rows: pa.Table, story: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    status = rows["status"]
+    accuracy = rows["accuracy"].to_pylist()
+    known = [value for value in accuracy if value is not None]
+    found: dict[str, Scalar] = {
+        "rounds": _count(pc.equal(status, "done")),
+        "rounds_failed": _count(pc.equal(status, "failed")),
+        "accuracy_final": known[-1] if known else None,
+        "updates_lost": int(pc.sum(rows["dropped"]).as_py() or 0),
+        "accuracy_source": story["accuracy_source"],
+        "stopped_by": story["stopped_by"],
+    }
+    columns = ("energy_local_j", "energy_global_j", "energy_ledger_j", "energy_wasted_j")
+    values = {name: pc.fill_null(rows[name], 0.0).to_numpy() for name in columns}
+    found |= {name: float(np.sum(column)) for name, column in values.items()}
+    target = story.get("target_accuracy")
+    if target is None:
+        return found | {"target_reached": None}
+    held = _held(accuracy, float(target), int(story["for_rounds"] or 1))
+    end = rows.num_rows if held is None else held + 1
+    ends_s = rows["start_s"].to_numpy() + rows["duration_s"].to_numpy()
+    first_s = float(rows["start_s"][0].as_py()) if rows.num_rows else 0.0
+    return found | {
+        "target_reached": int(held is not None),
+        "rounds_to_target": end,
+        "time_to_target_s": float(ends_s[end - 1]) - first_s if end else 0.0,
+        "energy_local_to_target_j": float(np.sum(values["energy_local_j"][:end])),
+        "energy_global_to_target_j": float(np.sum(values["energy_global_j"][:end])),
+    }
+
+
+def _held(accuracy: Sequence[float | None], target: float, rounds: int) -> int | None:
+    """The row at which a target has been held for so many rounds; those not judged are passed over."""
+    streak = 0
+    for index, value in enumerate(accuracy):
+        if value is None:
+            continue
+        streak = streak + 1 if value >= target else 0
+        if streak >= rounds:
+            return index
+    return None
 
 
 def _of_rows(rows: pa.Table) -> dict[str, Scalar]:

@@ -12,14 +12,16 @@ from edgesim.scenario.schema import (
     BandwidthSpec,
     BandwidthTraceSpec,
     DiurnalSpec,
-    GaussMarkovSpec,
-    MarkovSpec,
     PeriodicSpec,
     PoissonSpec,
     Scenario,
+    TurnsSpec,
+)
+from edgesim.scenario.signal_schema import (
+    GaussMarkovSpec,
+    MarkovSpec,
     ScheduleSpec,
     TraceSpec,
-    TurnsSpec,
 )
 from edgesim.workloads.arrivals import integrated_rate, traced_arrivals
 
@@ -85,7 +87,7 @@ def too_much(
 ) -> list[Problem]:
     """Whether the scenario asks for more work than its own limits allow."""
     requests = 0.0
-    for job in scenario.jobs.values():
+    for job in scenario.inference_jobs.values():
         phones = sum(scenario.phones[name].count for name in job.phones or scenario.phones)
         requests += phones * _expected_arrivals(job.arrivals, recordings, scenario.duration_s)
     changes = 0.0

@@ -26,6 +26,8 @@ from edgesim.scenario.schema import (
     BandwidthUsersSpec,
     RouteSpec,
     Scenario,
+)
+from edgesim.scenario.signal_schema import (
     TraceSpec,
 )
 
@@ -83,7 +85,7 @@ def _tables(scenario: Scenario) -> Iterator[tuple[KeyPath, TraceSpec | ArrivalTr
     for path, _, spec in signals(scenario):
         if isinstance(spec, TraceSpec):
             yield path, spec
-    for name, job in scenario.jobs.items():
+    for name, job in scenario.inference_jobs.items():
         if isinstance(job.arrivals, ArrivalTraceSpec):
             yield ("jobs", name, "arrivals"), job.arrivals
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.core.documents import Document, KeyPath
-from edgesim.core.errors import ConfigError, Problem, did_you_mean
+from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue
 from edgesim.hardware.phone import NO_APP
 from edgesim.hardware.profiles import PhoneProfile
+from edgesim.learning.catalogue import DATASETS, MODELS, PARTITIONS, Entry, checked
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
@@ -37,7 +38,7 @@ def own_models(scenario: Path) -> dict[str, Path]:
 
 def models_of(scenario: Scenario, own: Mapping[str, Path]) -> dict[str, ModelCost]:
     """The models that a scenario's jobs run, by name."""
-    names = sorted({job.model for job in scenario.jobs.values()})
+    names = sorted({job.model for job in scenario.inference_jobs.values()})
     return {name: read_model(own[name]) if name in own else ZOO[name] for name in names}
 
 
@@ -94,8 +95,12 @@ def dangling(
             problems.append(document.problem(path, "'device' means the phone itself; rename it"))
     for key, job in entries(mapping(data, "jobs")):
         path = ("jobs", key)
-        look((*path, "model"), job.get("model"), [*ZOO, *own_models], "model")
-        problems += _unreadable_model(job.get("model"), own_models)
+        if job.get("kind") == "federated":
+            problems += _not_in_federated(document, path, job)
+            look((*path, "site"), job.get("site"), sites, "site")
+        else:
+            look((*path, "model"), job.get("model"), [*ZOO, *own_models], "model")
+            problems += _unreadable_model(job.get("model"), own_models)
         for index, name in enumerate(_list(job, "phones")):
             look((*path, "phones", index), name, phones, "phone group")
         hosts = [str(one.get("to")) for _, one in entries(networks) if "to" in one]
@@ -131,6 +136,36 @@ def dangling(
     states = mapping(mapping(data, "record"), "states")
     for index, name in enumerate(_list(states, "devices")):
         look(("record", "states", "devices", index), name, set(devices) - set(sites), "phone")
+    return problems
+
+
+_NAMED: Mapping[str, tuple[str, Mapping[str, Entry]]] = {
+    "dataset": ("data set", DATASETS),
+    "partition": ("partition", PARTITIONS),
+    "model": ("model", MODELS),
+}
+
+
+def _not_in_federated(document: Document, path: KeyPath, job: Mapping[str, Any]) -> list[Problem]:
+    """Data sets, partitions and models of a federated job that there are not, and their parameters."""
+    problems = []
+    for key, (what, known) in _NAMED.items():
+        value = job.get(key)
+        name = value.get("name") if isinstance(value, dict) else value
+        place = (*path, key, "name") if isinstance(value, dict) else (*path, key)
+        if not isinstance(name, str) or ":" in name:
+            continue
+        if name not in known:
+            if key == "model" and job.get("mode") == "timing_only" and name in ZOO:
+                continue
+            hint = did_you_mean(name, known)
+            problems.append(document.problem(place, f"there is no {what} {name!r}; {hint}"))
+            continue
+        given = value.get("parameters", {}) if isinstance(value, dict) else {}
+        try:
+            checked(what, name, known, given if isinstance(given, dict) else {})
+        except EdgesimError as error:
+            problems.append(document.problem((*path, key), str(error)))
     return problems
 
 
@@ -180,7 +215,7 @@ def not_pictures(
             f"the input of {job.model} is no colour picture ({models[job.model].input}); use raw, "
             "or give the bytes",
         )
-        for name, job in scenario.jobs.items()
+        for name, job in scenario.inference_jobs.items()
         if job.payload == "jpeg" and models[job.model].jpeg_bytes is None
     ]
 

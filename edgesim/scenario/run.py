@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.controllers.learned import dump_state
-from edgesim.controllers.registry import controller_class
+from edgesim.controllers.registry import FEDERATED_SLOTS, controller_class
 from edgesim.core.errors import ConfigError, EdgesimError, Problem
 from edgesim.core.recorder import Recorder, write_atomically
 from edgesim.results.result import Comparison, Result
-from edgesim.results.summary import inference_summary
+from edgesim.results.summary import federated_summary, inference_summary
 from edgesim.scenario.load import LoadedScenario, Override, load_scenario
-from edgesim.scenario.schema import BlockTrainingSpec, Scenario
+from edgesim.scenario.schema import BlockTrainingSpec, InferenceJobSpec, Scenario
 from edgesim.scenario.seats import class_name_of
 from edgesim.scenario.training import fingerprint, train
 from edgesim.scenario.world import World
@@ -131,7 +131,8 @@ def run_loaded(
     missing = [
         job
         for job, spec in scenario.jobs.items()
-        if not {**scenario.controllers, **spec.controllers}
+        if isinstance(spec, InferenceJobSpec)
+        and "offloading" not in {**scenario.controllers, **spec.controllers}
     ]
     if missing:
         names = [name for names in scenario.compare.values() for name in names]
@@ -165,7 +166,13 @@ def run_loaded(
             status = "interrupted"
         summary = world.finish()
         finished = recorder.finish()
-        summary |= inference_summary(finished["requests"], list(scenario.jobs))
+        if scenario.inference_jobs:
+            summary |= inference_summary(finished["requests"], list(scenario.inference_jobs))
+        if scenario.federated_jobs:
+            summary |= federated_summary(
+                finished["rounds"],
+                {name: job.story() for name, job in world.federated.items()},
+            )
         if folder is not None:
             write_atomically(folder / "summary.json", _json(summary))
             if world.learners:
@@ -192,8 +199,10 @@ def learners_of(loaded: LoadedScenario) -> list[str]:
     scenario = loaded.scenario
     names: dict[str, str] = {}
     for spec in scenario.jobs.values():
+        own = ("offloading",) if isinstance(spec, InferenceJobSpec) else tuple(FEDERATED_SLOTS)
         for slot, name in {**scenario.controllers, **spec.controllers}.items():
-            names[str(name)] = str(slot)
+            if slot in own:
+                names[str(name)] = str(slot)
     return [
         name
         for name, slot in names.items()
@@ -236,7 +245,12 @@ def _tables(scenario: Scenario) -> list[str]:
         "forecasts": scenario.record.forecasts,
         "states": scenario.record.states,
     }
-    return ["requests", "energy", "devices", *(name for name, wanted in optional.items() if wanted)]
+    always = ["energy", "devices"]
+    if scenario.inference_jobs:
+        always.append("requests")
+    if scenario.federated_jobs:
+        always += ["rounds", "participants", "evaluations"]
+    return [*always, *(name for name, wanted in optional.items() if wanted)]
 
 
 def _claim(folder: Path) -> Path:
@@ -268,6 +282,7 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: version(name) for name in _LIBRARIES},
         },
+        "data_sha256": dict(sorted(world.data_sha256.items())),
         "profile_sha256": loaded.catalogue.digests(used),
         "model_sha256": {
             name: hashlib.sha256(file.read_bytes()).hexdigest()

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from edgesim.core.documents import NAME_PATTERN, POINT_PATTERN, Schema
+from edgesim.core.documents import Schema
 from edgesim.core.units import ms_to_s
 from edgesim.network.lte import RESOURCE_BLOCKS
 from edgesim.network.traces import UPLINK_RATIO
+from edgesim.scenario.federated_schema import FederatedJobSpec
+from edgesim.scenario.signal_schema import (
+    AppSignal,
+    CelsiusSignal,
+    Dbm,
+    DbmSignal,
+    Name,
+    PointName,
+    Seconds,
+    ShareKinds,
+    ShareSignal,
+    SlotName,
+    SwitchSignal,
+    check_times,
+)
 from edgesim.workloads.arrivals import integrated_rate
 
 __all__ = [
     "ArrivalsSpec",
     "InferenceJobSpec",
+    "JobSpec",
     "LteSpec",
     "PhoneGroupSpec",
     "Scenario",
@@ -24,172 +39,6 @@ __all__ = [
     "WifiSpec",
     "batching_by_processor",
     "load_by_processor",
-]
-
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
-Seconds = Annotated[float, Field(ge=1e-3, le=1e10)]
-Dbm = Annotated[float, Field(ge=-150, le=0)]
-PointName = Annotated[str, StringConstraints(pattern=POINT_PATTERN, max_length=64)]
-SlotName = Literal["offloading"]
-
-
-# --- signals -------------------------------------------------------------------------------------
-
-
-Value = TypeVar("Value")
-
-
-class ConstantSpec(Schema, Generic[Value]):
-    """One value for ever; the bare value means the same."""
-
-    kind: Literal["constant"]
-    value: Value
-
-
-class ScheduleSpec(Schema, Generic[Value]):
-    """Values at fixed times, repeated."""
-
-    kind: Literal["schedule"]
-    period_s: Seconds
-    """After so long it begins again."""
-    steps: Annotated[list[Annotated[tuple[float, Value], Field(strict=False)]], Field(min_length=1)]
-    """Pairs [seconds from the start of the period, value]; the first at 0."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        _check_times([time_s for time_s, _ in self.steps], self.period_s)
-        return self
-
-
-def _check_times(times_s: list[float], period_s: float) -> None:
-    """Refuse times of steps that do not make a schedule."""
-    if times_s[0] != 0:
-        raise ValueError("the first of the steps must be at 0 s")
-    for before_s, after_s in pairwise(times_s):
-        if after_s <= before_s:
-            raise ValueError(f"step times must increase; {after_s:g} s follows {before_s:g} s")
-    if times_s[-1] >= period_s:
-        raise ValueError("the last of the steps must come before the period ends")
-
-
-class MarkovSpec(Schema, Generic[Value]):
-    """A continuous-time Markov chain."""
-
-    kind: Literal["markov"]
-    values: Annotated[list[Value], Field(min_length=2, max_length=100)]
-    """What it is worth in each state."""
-    mean_dwell_s: list[Annotated[float, Field(ge=1e-3, le=1e10)]]
-    """Mean time in each state at a stretch."""
-    jumps: list[list[Annotated[float, Field(ge=0, le=1)]]] | None = None
-    """jumps[i][j]: probability that state j follows state i. Default: all others alike."""
-
-    @model_validator(mode="after")
-    def _square(self) -> Self:
-        n = len(self.values)
-        if len(self.mean_dwell_s) != n:
-            raise ValueError(f"mean_dwell_s needs {n} entries, one per value")
-        if self.jumps is not None:
-            if len(self.jumps) != n or any(len(row) != n for row in self.jumps):
-                raise ValueError(f"jumps needs {n} rows of {n} entries")
-            for i, row in enumerate(self.jumps):
-                if row[i] != 0 or abs(sum(row) - 1) > 1e-6:
-                    raise ValueError("each row of jumps must sum to 1, with 0 on the diagonal")
-        return self
-
-
-class GaussMarkovSpec(Schema, Generic[Value]):
-    """A stationary Gauss-Markov process, sampled and held."""
-
-    kind: Literal["gauss_markov"]
-    mean: Value
-    std: Annotated[float, Field(ge=0, le=50)]
-    """Standard deviation, in the unit of the mean."""
-    step_s: Annotated[float, Field(ge=1e-3, le=1e10)] = 1.0
-    """How long a value holds."""
-    correlation_time_s: Seconds = 10.0
-    """After so long the correlation has fallen to 1/e."""
-    min: Value | None = None
-    """No value is below. Default: -110 dBm, -30 C, a share of 0."""
-    max: Value | None = None
-    """No value is above. Default: -20 dBm, 60 C, a share of 0.99."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
-            raise ValueError("min must not be above max")
-        return self
-
-
-class TraceSpec(Schema):
-    """A recorded signal from a CSV file with the header ``time_s,value``."""
-
-    kind: Literal["trace"]
-    file: Annotated[str, Field(min_length=1, max_length=1000)]
-    """Path, relative to the scenario file."""
-    period_s: Seconds | None = None
-    """Repeat after so long. Default: the last value holds for ever."""
-    random_offset: bool = False
-    """Each phone or site starts somewhere else in the period, by its own stream."""
-
-    @model_validator(mode="after")
-    def _periodic(self) -> Self:
-        if self.random_offset and self.period_s is None:
-            raise ValueError("random_offset needs a period_s")
-        return self
-
-
-def _value_as_constant(value: Any) -> Any:
-    return value if isinstance(value, dict) else {"kind": "constant", "value": value}
-
-
-def _switch(value: Any) -> Any:
-    """YAML's on and off, which may be read as text."""
-    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
-
-
-Celsius = Annotated[float, Field(ge=-60, le=80)]
-Share = Annotated[float, Field(ge=0, le=0.99)]
-Switch = Annotated[bool, BeforeValidator(_switch, json_schema_input_type=bool)]
-
-_DbmKinds = (
-    ConstantSpec[Dbm] | ScheduleSpec[Dbm] | MarkovSpec[Dbm] | GaussMarkovSpec[Dbm] | TraceSpec
-)
-_CelsiusKinds = (
-    ConstantSpec[Celsius]
-    | ScheduleSpec[Celsius]
-    | MarkovSpec[Celsius]
-    | GaussMarkovSpec[Celsius]
-    | TraceSpec
-)
-_ShareKinds = (
-    ConstantSpec[Share]
-    | ScheduleSpec[Share]
-    | MarkovSpec[Share]
-    | GaussMarkovSpec[Share]
-    | TraceSpec
-)
-_SwitchKinds = ConstantSpec[Switch] | ScheduleSpec[Switch] | MarkovSpec[Switch] | TraceSpec
-_AppKinds = ConstantSpec[str] | ScheduleSpec[str] | MarkovSpec[str]
-
-DbmSignal = Annotated[
-    Annotated[_DbmKinds, Field(discriminator="kind")],
-    BeforeValidator(_value_as_constant, json_schema_input_type=float | _DbmKinds),
-]
-CelsiusSignal = Annotated[
-    Annotated[_CelsiusKinds, Field(discriminator="kind")],
-    BeforeValidator(_value_as_constant, json_schema_input_type=float | _CelsiusKinds),
-]
-ShareSignal = Annotated[
-    Annotated[_ShareKinds, Field(discriminator="kind")],
-    BeforeValidator(_value_as_constant, json_schema_input_type=float | _ShareKinds),
-]
-SwitchSignal = Annotated[
-    Annotated[_SwitchKinds, Field(discriminator="kind")],
-    BeforeValidator(_value_as_constant, json_schema_input_type=bool | _SwitchKinds),
-]
-AppSignal = Annotated[
-    Annotated[_AppKinds, Field(discriminator="kind")],
-    BeforeValidator(_value_as_constant, json_schema_input_type=str | _AppKinds),
 ]
 
 
@@ -379,7 +228,7 @@ class SiteSpec(Schema):
     """For all processors, or by processor (``default``: the others). Default: none."""
     load: Annotated[
         Loads,
-        BeforeValidator(load_by_processor, json_schema_input_type=float | _ShareKinds | Loads),
+        BeforeValidator(load_by_processor, json_schema_input_type=float | ShareKinds | Loads),
     ] = {}
     """Share of its processors that other tenants use: one for all, or by processor (``default``: the
     others). Default: 0."""
@@ -616,7 +465,7 @@ class DiurnalSpec(Schema):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         times_s, rates_per_s = zip(*self.steps, strict=True)
-        _check_times(list(times_s), self.period_s)
+        check_times(list(times_s), self.period_s)
         if integrated_rate(times_s, rates_per_s, self.period_s, self.period_s) < (
             _LOWEST_RATE_PER_S * self.period_s
         ):
@@ -688,6 +537,9 @@ class InferenceJobSpec(Schema):
     CPU in FP32, GPU in FP16, DSP in INT8; of a site CPU and GPU in FP32."""
     controllers: dict[SlotName, str] = {}
     """Who sits in the slots of this job, before the scenario's own."""
+
+
+JobSpec = Annotated[InferenceJobSpec | FederatedJobSpec, Field(discriminator="kind")]
 
 
 class StatesSpec(Schema):
@@ -802,7 +654,7 @@ class Scenario(Schema):
     phones: Annotated[dict[Name, PhoneGroupSpec], Field(min_length=1)]
     apps: dict[Name, OwnAppSpec] = {}
     """What owners may run, besides the profiles."""
-    jobs: Annotated[dict[Name, InferenceJobSpec], Field(min_length=1)]
+    jobs: Annotated[dict[Name, JobSpec], Field(min_length=1)]
     controllers: dict[SlotName, str] = {}
     """Who sits in the slots of every job that does not name its own."""
     compare: Annotated[
@@ -826,3 +678,13 @@ class Scenario(Schema):
     """Default: devices are as published, and meters exact."""
     record: RecordSpec = RecordSpec()
     limits: LimitsSpec = LimitsSpec()
+
+    @property
+    def inference_jobs(self) -> dict[str, InferenceJobSpec]:
+        """The inference jobs, by name."""
+        return {k: job for k, job in self.jobs.items() if isinstance(job, InferenceJobSpec)}
+
+    @property
+    def federated_jobs(self) -> dict[str, FederatedJobSpec]:
+        """The federated jobs, by name."""
+        return {k: job for k, job in self.jobs.items() if isinstance(job, FederatedJobSpec)}

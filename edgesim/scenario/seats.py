@@ -7,14 +7,17 @@ from typing import Any
 
 from edgesim.controllers.registry import (
     CONTROLLERS,
+    FEDERATED_SLOTS,
     SLOTS,
     controller_class,
+    entry_of,
+    names_in,
     parameters_of,
 )
 from edgesim.core.documents import Document, KeyPath, Schema, check
 from edgesim.core.errors import EdgesimError, Problem, did_you_mean
 
-__all__ = ["class_name_of", "parameters", "settings_of", "unknown_controllers"]
+__all__ = ["class_name_of", "parameters", "seat_of", "settings_of", "unknown_controllers"]
 
 _OF = "of"
 
@@ -24,6 +27,18 @@ def class_name_of(name: str, settings: Mapping[str, Any]) -> str:
     own = settings.get(name)
     found = own.get(_OF, name) if isinstance(own, Mapping) else name
     return str(found)
+
+
+def seat_of(slot: str, job: Any, scenario: Any) -> str:
+    """The name of the controller in a slot of a job: its own, the scenario's, or the usual one.
+
+    Args:
+        slot: the slot.
+        job: what the scenario says of the job.
+        scenario: the scenario.
+    """
+    chosen = {**FEDERATED_SLOTS, **scenario.controllers, **job.controllers}
+    return str(chosen[slot])
 
 
 def unknown_controllers(
@@ -54,16 +69,15 @@ def unknown_controllers(
 
 def _wrong(name: str, slot: str, settings: Mapping[str, Any]) -> str | None:
     """What is wrong with the name of a controller for a slot."""
-    entry = CONTROLLERS.get(name)
-    if entry is not None and entry.slot == slot:
+    if entry_of(name, slot) is not None:
         return None
-    if entry is None and ":" in name:
+    if name not in CONTROLLERS and ":" in name:
         try:
             controller_class(name, slot)
         except EdgesimError as error:
             return str(error)
         return None
-    known = [key for key, each in CONTROLLERS.items() if each.slot == slot]
+    known = names_in(slot)
     known += [key for key in settings if class_name_of(key, settings) in known]
     return f"there is no controller {name!r} for slot {slot!r}; {did_you_mean(name, known)}"
 
@@ -79,13 +93,13 @@ def settings_of(
         if not isinstance(own, dict):
             continue  # the schema has told of it
         base = class_name_of(name, settings)
-        entry = CONTROLLERS.get(base)
         slots = [slot for slot in SLOTS if _wrong(base, slot, {}) is None]
         if not slots:
             message = f"there is no controller {base!r}; {did_you_mean(base, CONTROLLERS)}"
             at = (*path, _OF) if _OF in own else path
             problems.append(document.problem(at, message))
             continue
+        entry = entry_of(base, slots[0])
         schema = parameters_of(controller_class(base, slots[0]))
         given = {key: value for key, value in own.items() if key != _OF}
         if schema is None:
@@ -124,5 +138,5 @@ def parameters(name: str, base: str, slot: str, given: Mapping[str, Schema]) -> 
     if name in given:
         return given[name]
     schema = parameters_of(controller_class(base, slot))
-    entry = CONTROLLERS.get(base)
+    entry = entry_of(base, slot)
     return None if schema is None else schema(**(entry.settings if entry is not None else {}))

@@ -13,7 +13,12 @@ from edgesim.hardware.batching import Batching
 from edgesim.hardware.server import Server, Service
 from edgesim.hardware.specs import ServerSpec
 from edgesim.hardware.truth import Truth
-from edgesim.scenario.schema import ConstantSpec, SiteSpec
+from edgesim.scenario.schema import (
+    SiteSpec,
+)
+from edgesim.scenario.signal_schema import (
+    ConstantSpec,
+)
 
 __all__ = ["build_server"]
 

@@ -72,7 +72,7 @@ def disconnected(document: Document, scenario: Scenario, catalogue: Catalogue) -
             wrong(path, message)
     if problems:
         return problems
-    for name, job in scenario.jobs.items():
+    for name, job in scenario.inference_jobs.items():
         groups = [scenario.phones[group] for group in job.phones or scenario.phones]
         reached = {
             way.place

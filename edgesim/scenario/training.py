@@ -40,7 +40,7 @@ def training_scenario(loaded: LoadedScenario) -> LoadedScenario:
     data = scenario.model_dump(mode="json")
     hosts = {n.to for n in scenario.networks.values() if isinstance(n, WifiDirectSpec)}
     turn_s = spec.visits * spec.spacing_s
-    state_s = turn_s * len(scenario.jobs)
+    state_s = turn_s * len(scenario.inference_jobs)
     duration_s = state_s * len(STATES)
 
     def schedule(of: Callable[[tuple[float, float, bool, bool]], Any]) -> dict[str, Any]:
@@ -72,6 +72,7 @@ def training_scenario(loaded: LoadedScenario) -> LoadedScenario:
             for network in scenario.phones[name].attachments
         }
         group |= {"network": None, "rssi_dbm": None}
+    data["jobs"] = {name: data["jobs"][name] for name in scenario.inference_jobs}
     for turn, (_, job) in enumerate(sorted(data["jobs"].items())):
         job["arrivals"] = {
             "kind": "turns",
@@ -167,7 +168,7 @@ def _plain(value: Any) -> Any:
 def _requests(scenario: Scenario) -> int:
     hosts = {n.to for n in scenario.networks.values() if isinstance(n, WifiDirectSpec)}
     total = 0
-    for job in scenario.jobs.values():
+    for job in scenario.inference_jobs.values():
         phones = len([g for g in job.phones or scenario.phones if g not in hosts or job.phones])
         total += phones * job.arrivals.visits * len(STATES)  # type: ignore[union-attr]
     return total

@@ -7,7 +7,7 @@ import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from math import fsum, inf
 from types import FrameType
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesim.controllers.registry import make_controller
+from edgesim.controllers.registry import FEDERATED_SLOTS, make_controller
 from edgesim.controllers.slots import Option, Setting, Slot, Target
 from edgesim.core.clock import Clock, Order
 from edgesim.core.errors import ConfigError, EdgesimError, Problem, SimulationError
@@ -42,7 +42,11 @@ from edgesim.network.radio import Ether, Network, Route
 from edgesim.network.roaming import RoamingRules
 from edgesim.network.traces import bandwidth_banks, speed_banks
 from edgesim.nn.cost import ProcessorSpec
+from edgesim.nn.model import ModelCost
 from edgesim.scenario.air import build_network, rssi_by_distance
+from edgesim.scenario.federated import build_federated, study
+from edgesim.scenario.federated_schema import FederatedJobSpec
+from edgesim.scenario.journal import Journal
 from edgesim.scenario.load import LoadedScenario
 from edgesim.scenario.quantities import gauss_markov_limits
 from edgesim.scenario.references import device_names, fixed_level
@@ -53,24 +57,27 @@ from edgesim.scenario.schema import (
     BandwidthSpec,
     BandwidthTraceSpec,
     BandwidthUsersSpec,
-    ConstantSpec,
     DiurnalSpec,
-    GaussMarkovSpec,
     GovernorSpec,
     InferenceJobSpec,
+    JobSpec,
     LiveTrainingSpec,
-    MarkovSpec,
     PeriodicSpec,
     PhoneGroupSpec,
     PoissonSpec,
-    ScheduleSpec,
     SiteSpec,
     StatesSpec,
-    TraceSpec,
     TurnsSpec,
     WifiDirectSpec,
 )
-from edgesim.scenario.seats import class_name_of, parameters
+from edgesim.scenario.seats import class_name_of, parameters, seat_of
+from edgesim.scenario.signal_schema import (
+    ConstantSpec,
+    GaussMarkovSpec,
+    MarkovSpec,
+    ScheduleSpec,
+    TraceSpec,
+)
 from edgesim.scenario.sites import build_server
 from edgesim.scenario.topology import ways
 from edgesim.workloads.arrivals import (
@@ -82,6 +89,7 @@ from edgesim.workloads.arrivals import (
     TurnsArrivals,
 )
 from edgesim.workloads.errand import Visit
+from edgesim.workloads.federated import FederatedJob
 from edgesim.workloads.inference import InferenceJob, Request, Terms
 from edgesim.workloads.menu import menus
 
@@ -133,11 +141,18 @@ class World:
                 self._hosts_of(spec),
                 spec.targets,
             )
-            for name, spec in sorted(scenario.jobs.items())
+            for name, spec in sorted(scenario.inference_jobs.items())
         }
         self.jobs = {
-            name: self._inference(name, spec) for name, spec in sorted(scenario.jobs.items())
+            name: self._inference(name, spec)
+            for name, spec in sorted(scenario.inference_jobs.items())
         }
+        self.data_sha256: dict[str, str] = {}
+        self.federated = {
+            name: self._federated(name, spec)
+            for name, spec in sorted(scenario.federated_jobs.items())
+        }
+        self._going_on = set(self.federated)
         training = scenario.training
         if isinstance(training, LiveTrainingSpec) and training.is_frozen:
             self.clock.call_at(training.duration_s, Order.WEATHER, self._freeze)
@@ -173,6 +188,7 @@ class World:
         phone = self._loaded.catalogue.phone(spec.profile, spec.runtime)
         if spec.cooled:
             phone = replace(phone, thermal=None)
+        surroundings, weather = self._surroundings(name, spec)
         return PhoneGroup(
             name=name,
             devices=device_names(name, spec.count),
@@ -180,7 +196,8 @@ class World:
             charge=np.full(spec.count, spec.charge),
             attachments=self._attachments(name, spec),
             networks=[self.networks[network] for network in spec.attachments],
-            surroundings=self._surroundings(name, spec),
+            surroundings=surroundings,
+            weather=weather,
             governors={
                 processor: _governor(spec.governor, cost)
                 for processor, cost in phone.processors.items()
@@ -258,29 +275,31 @@ class World:
                 )
         return None
 
-    def _surroundings(self, name: str, spec: PhoneGroupSpec) -> Callable[[int], Surroundings]:
-        """What the world does to each phone of a group."""
+    def _surroundings(
+        self, name: str, spec: PhoneGroupSpec
+    ) -> tuple[Callable[[int], Surroundings], dict[str, SignalBank]]:
+        """What the world does to each phone of a group, and the signals of that."""
         count = spec.count
         apps = [
             NO_APP,
             *(self._app(app) for app in sorted(_app_names(spec.app) - {NO_APP.name})),
         ]
         number = {app.name: float(index) for index, app in enumerate(apps)}
-        banks = [
-            self._bank(signal, what, name, count, value)
+        banks = {
+            what: self._bank(signal, what, name, count, value)
             for signal, what, value in (
                 (spec.app or _constant(NO_APP.name), "app", number.__getitem__),
                 (spec.screen_on or _constant(0.0), "screen", float),
                 (spec.plugged_in or _constant(0.0), "plugged", float),
                 (spec.ambient_c or _constant(_AMBIENT_C), "ambient", float),
             )
-        ]
+        }
 
         def of(place: int) -> Surroundings:
-            app, screen, plugged, ambient_c = (bank.signal(place) for bank in banks)
+            app, screen, plugged, ambient_c = (bank.signal(place) for bank in banks.values())
             return Surroundings(app, screen, plugged, ambient_c, tuple(apps), spec.brightness)
 
-        return of
+        return of, banks
 
     def _app(self, name: str) -> AppSpec:
         own = self._scenario.apps.get(name)
@@ -396,6 +415,66 @@ class World:
             asks_oracle=scenario.check.oracle or scenario.record.forecasts,
         )
 
+    def _federated(self, name: str, spec: FederatedJobSpec) -> FederatedJob:
+        scenario, fleet = self._scenario, self.fleet
+        groups = sorted(spec.phones or scenario.phones)
+        clients = sum(len(fleet.rows(group)) for group in groups)
+        subject = study(spec, name, clients, self._loaded.path, self._streams)
+        self.data_sha256 |= subject.digests
+        models = [subject.model]
+        slots = {
+            slot: self._slot(slot, name, spec, models, groups)
+            for slot in FEDERATED_SLOTS
+            if slot != "aggregation"
+        }
+        aggregation = self._aggregation(name, spec)
+        try:
+            return build_federated(
+                name,
+                spec,
+                clock=self.clock,
+                fleet=fleet,
+                groups=groups,
+                subject=subject,
+                aggregation=aggregation,
+                slots=slots,
+                bank=self._bank,
+                streams=self._streams,
+                recorder=self._recorder,
+                journal=Journal(self._recorder.folder and self._recorder.folder / "journal", name),
+                meter_noise=scenario.mismatch.meter_noise if scenario.mismatch else 0.0,
+                ended=lambda: self._job_has_ended(name),
+            )
+        except EdgesimError as error:
+            if isinstance(error, ConfigError):
+                raise
+            problem = Problem(str(self._loaded.path), None, f"jobs.{name}", str(error))
+            raise ConfigError([problem]) from None
+
+    def _aggregation(self, job: str, spec: FederatedJobSpec) -> Any:
+        """How updates become the next model of a job."""
+        scenario, loaded = self._scenario, self._loaded
+        name = seat_of("aggregation", spec, scenario)
+        self.controllers.setdefault(job, {})["aggregation"] = name
+        base = class_name_of(name, scenario.settings)
+        given = parameters(name, base, "aggregation", loaded.settings)
+        made = make_controller(
+            base, Setting(job, "aggregation", self._streams.generator("aggregation", job), given)
+        )
+        is_asynchronous = getattr(made, "is_asynchronous", hasattr(made, "receive"))
+        if is_asynchronous != (spec.rounds.kind == "asynchronous"):
+            kind = "asynchronous" if is_asynchronous else "synchronous"
+            message = f"aggregation {name!r} is for {kind} jobs; change it, or 'rounds'"
+            raise ConfigError([Problem(str(loaded.path), None, f"jobs.{job}.rounds", message)])
+        return made.build() if spec.mode == "trained" and hasattr(made, "build") else made
+
+    def _job_has_ended(self, name: str) -> None:
+        """A federated job is over; with the last of them, if there are no others, so is the run."""
+        self._going_on.discard(name)
+        if not self._going_on and not self.jobs:
+            # After this event, so that everything that happens with it has happened.
+            self.clock.call_at(self.clock.now, -1, _stop)
+
     def _servers_of(self, spec: InferenceJobSpec) -> dict[str, Server]:
         """Where requests of a job can be sent."""
         return {
@@ -457,31 +536,49 @@ class World:
                     self._loaded.recordings.arrivals_s[spec.file], spec.period_s, offsets_s.tolist()
                 )
 
-    def _slot(self, slot: str, job: str, spec: InferenceJobSpec) -> Slot[Any, Any, Any]:
-        chosen: Mapping[str, str] = {**self._scenario.controllers, **spec.controllers}  # type: ignore[dict-item]
-        name = chosen[slot]
+    def _slot(
+        self,
+        slot: str,
+        job: str,
+        spec: JobSpec,
+        models: Sequence[ModelCost] = (),
+        groups: Sequence[str] = (),
+    ) -> Slot[Any, Any, Any]:
+        name = seat_of(slot, spec, self._scenario)
         self.controllers.setdefault(job, {})[slot] = name
         if slot in spec.controllers:
-            controller = self._controller(slot, name, [job], job)
+            controller = self._controller(slot, name, [job], job, models, groups)
+        elif slot in FEDERATED_SLOTS:
+            # Clients are numbered job by job: each job has a controller of its own.
+            controller = self._controller(slot, name, [job], job, models, groups)
         else:
             controller = self._shared.get(slot)
             if controller is None:
                 # One for all jobs that name no other: it learns from each for all of them.
                 jobs = [
                     each
-                    for each, other in sorted(self._scenario.jobs.items())
+                    for each, other in sorted(self._scenario.inference_jobs.items())
                     if slot not in other.controllers
                 ]
                 controller = self._shared[slot] = self._controller(slot, name, jobs)
         return Slot(slot, job, name, controller)
 
-    def _controller(self, slot: str, name: str, jobs: Sequence[str], owner: str = "") -> Any:
+    def _controller(
+        self,
+        slot: str,
+        name: str,
+        jobs: Sequence[str],
+        owner: str = "",
+        models: Sequence[ModelCost] = (),
+        groups: Sequence[str] = (),
+    ) -> Any:
         """The controller that decides for these jobs."""
         loaded, scenario = self._loaded, self._scenario
-        groups = sorted({group for job in jobs for group in self._menus[job]})
+        of_jobs = [self._menus.get(job, {}) for job in jobs]
+        groups = groups or sorted({group for menus in of_jobs for group in menus})
         options: dict[str, dict[Target, Option]] = {}
-        for job in jobs:
-            for menu in self._menus[job].values():
+        for menus_of_job in of_jobs:
+            for menu in menus_of_job.values():
                 known = options.setdefault(menu.profile, {})
                 for option in menu.options:
                     known.setdefault(option.target, option)
@@ -493,7 +590,7 @@ class World:
             parameters(name, base, slot, loaded.settings),
             phones={spec.profile: spec for spec in map(self._spec_of, groups)},
             options={profile: tuple(known.values()) for profile, known in options.items()},
-            models=[loaded.models[scenario.jobs[job].model] for job in jobs],
+            models=models or [loaded.models[scenario.inference_jobs[job].model] for job in jobs],
             folder=loaded.path.parent,
         )
         try:
@@ -542,7 +639,11 @@ class World:
             KeyboardInterrupt: if Ctrl-C is pressed; the world can be finished all the same.
         """
         duration_s = self._scenario.duration_s
-        with _rare_garbage_collection(), _interrupts_between_events(self.clock):
+        with (
+            _rare_garbage_collection(),
+            _interrupts_between_events(self.clock),
+            suppress(_AllJobsOver),
+        ):
             for part in range(1, _SLICES + 1):
                 until_s = duration_s * part / _SLICES if part < _SLICES else duration_s
                 if until_s >= self.clock.now:
@@ -563,6 +664,8 @@ class World:
         if self._finished:
             raise SimulationError("a world can be finished only once")
         self._finished = True
+        for _, job in sorted(self.federated.items()):
+            job.cut_off()
         for phone in self.fleet.built():
             for activity in list(phone.active):
                 assert isinstance(activity, Request | Visit)
@@ -699,6 +802,14 @@ def _interrupts_between_events(clock: Clock) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _stop(_: None) -> None:
+    raise _AllJobsOver
+
+
+class _AllJobsOver(Exception):  # noqa: N818 - it is no error
+    """Nothing will happen any more that anybody waits for."""
 
 
 class _StateWriter:

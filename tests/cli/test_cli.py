@@ -22,7 +22,8 @@ from edgesim.results.result import load_result
 from edgesim.scenario.load import find_scenario, scenario_names
 
 SHORT = ("--set", "duration_s=20")
-RECORDED = sorted(set(TABLES) - {"forecasts"})
+FEDERATED = ("evaluations", "participants", "rounds")
+RECORDED = sorted(set(TABLES) - {"forecasts", *FEDERATED})
 FILES = ["run.json", "summary.json", *(f"{name}.parquet" for name in RECORDED)]
 PROFILES = sorted(file.stem for file in catalogue_folder("device_profiles").glob("*.yaml"))
 

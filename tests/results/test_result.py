@@ -17,6 +17,7 @@ from edgesim.results.result import Comparison, Result, load, load_result
 from edgesim.scenario.run import compare, run
 from edgesim.scenario.world import World
 
+FEDERATED = ("evaluations", "participants", "rounds")
 SHORT: dict[str, Any] = {"duration_s": 20}
 
 
@@ -71,7 +72,7 @@ def test_a_run_without_a_folder_writes_nothing(
     result = run("quickstart", controllers={"offloading": "cloud"}, overrides=SHORT)
     assert result.folder is None
     assert list(tmp_path.iterdir()) == []
-    assert result.tables == sorted(set(TABLES) - {"forecasts"})
+    assert result.tables == sorted(set(TABLES) - {"forecasts", *FEDERATED})
 
 
 def test_what_a_run_returns_can_be_opened_again(tmp_path: Path) -> None:
@@ -101,6 +102,8 @@ def test_tables_have_the_promised_columns_and_are_sorted_by_their_keys() -> None
     every_table = {**SHORT, "record.forecasts": True}
     result = run("quickstart", controllers={"offloading": "cloud"}, overrides=every_table)
     for name, spec in TABLES.items():
+        if name in FEDERATED:
+            continue
         frame = result.table(name)
         assert list(frame.columns[: len(spec.columns)]) == list(spec.columns)
         key = list(spec.key)
@@ -219,7 +222,7 @@ def test_an_interrupted_run_keeps_what_happened_before(tmp_path: Path) -> None:
     assert result.summary["simulated_s"] == 10.0
     opened = load_result(tmp_path)
     assert not opened.is_complete
-    assert opened.tables == sorted(set(TABLES) - {"forecasts"})
+    assert opened.tables == sorted(set(TABLES) - {"forecasts", *FEDERATED})
     assert not (tmp_path / "parts").exists()
     arrived = whole.requests[whole.requests.time_s < 10.0]
     assert opened.requests.time_s.tolist() == arrived.time_s.tolist()

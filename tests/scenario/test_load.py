@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgesim.controllers.registry import CONTROLLERS
+from edgesim.controllers.registry import names_in
 from edgesim.core.errors import ConfigError
 from edgesim.hardware.catalogue import catalogue_folder, shipped
 from edgesim.nn.zoo import ZOO
@@ -18,15 +18,17 @@ from edgesim.scenario.load import (
 )
 from edgesim.scenario.references import device_names
 from edgesim.scenario.schema import (
-    ConstantSpec,
-    GaussMarkovSpec,
     PeriodicSpec,
     PoissonSpec,
     Scenario,
+)
+from edgesim.scenario.signal_schema import (
+    ConstantSpec,
+    GaussMarkovSpec,
     TraceSpec,
 )
 
-KNOWN = ", ".join(sorted(CONTROLLERS))
+KNOWN = ", ".join(sorted(names_in("offloading")))
 KNOWN_PHONES = "Known: " + ", ".join(sorted(shipped().names("phone")))
 KNOWN_SERVERS = "Known: " + ", ".join(sorted(shipped().names("server")))
 

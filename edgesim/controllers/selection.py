@@ -1,0 +1,414 @@
+"""Selecting clients: baselines, and what all selections share.
+
+========================  =====================================================================
+:class:`RandomSelection`  FedAvg's
+:class:`RoundRobin`       everybody in turn
+:class:`Power`            those whose processors draw least
+:class:`Performance`      those whose processors are fastest
+:class:`FixedMix`         so many of each tier: AutoFL's clusters C1 to C7
+:class:`Oort`             high loss and in time, with exploration
+:class:`OracleSelection`  balanced labels first, then least energy, knowing the weather to come
+========================  =====================================================================
+
+A baseline has to train somewhere: by default on the fastest CPU cluster, where today's frameworks for
+federated learning on phones train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil, inf, isfinite, log, sqrt
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgesim.controllers.federated import (
+    Clients,
+    Participant,
+    Real,
+    RoundOutcome,
+    SelectionObservation,
+    TrainingOption,
+    TrainingTarget,
+    Whole,
+)
+from edgesim.controllers.slots import Lesson, Setting
+from edgesim.core.documents import Schema
+from edgesim.core.units import BITS_PER_BYTE
+
+__all__ = [
+    "FixedMix",
+    "Oort",
+    "OracleSelection",
+    "Performance",
+    "Power",
+    "RandomSelection",
+    "RoundRobin",
+    "predicted_s",
+]
+
+
+class Targets(Schema):
+    """Where clients train."""
+
+    train_on: Literal["cpu", "fastest", "thriftiest"] = "cpu"
+    """The fastest CPU cluster; the fastest processor; the processor of least joules per step. Each at
+    the highest level that can be chosen."""
+
+
+def chosen_option(options: Sequence[TrainingOption], how: str) -> TrainingOption:
+    """The option that :class:`Targets` names."""
+    pool = [option for option in options if option.kind == "cpu"] if how == "cpu" else []
+    if how == "thriftiest":
+        return min(options, key=lambda o: (o.power_w * o.step_s, o.step_s, str(o.target)))
+    return min(pool or options, key=lambda o: (o.step_s, o.power_w, str(o.target)))
+
+
+def predicted_s(
+    clients: Clients,
+    client: int,
+    option: TrainingOption,
+    work: tuple[int, int],
+    payload_bytes: tuple[float, float],
+) -> float:
+    """How long a client should take, by its profile and its conditions now; infinite if offline.
+
+    The air and the processor are taken as its own, less what apps use of a CPU.
+
+    Args:
+        clients: everything about them.
+        client: whose time.
+        option: where it trains, with the promise for this batch size.
+        work: batch size and epochs.
+        payload_bytes: what comes down, and what goes up.
+    """
+    conditions = clients.conditions(client)
+    link = conditions.link
+    if link is None or not (link.up_bps > 0 and link.down_bps > 0):
+        return inf
+    busy = conditions.co_cpu if option.kind == "cpu" else 0.0
+    training_s = clients.steps(client, *work) * option.step_s / (1.0 - min(busy, 0.5))
+    down_s, up_s = payload_bytes[0] / link.down_bps, payload_bytes[1] / link.up_bps
+    return BITS_PER_BYTE * (down_s + up_s) + training_s
+
+
+class _Selection:
+    """What they share: a target, and nothing to learn.
+
+    Args:
+        setting: job, stream and parameters.
+    """
+
+    needs_what_if = False
+    learns = False
+    Parameters: type[Schema] | None = Targets
+
+    def __init__(self, setting: Setting) -> None:
+        self._rng = setting.rng
+        self._train_on = getattr(setting.parameters, "train_on", "cpu")
+
+    def decide(self, observation: SelectionObservation) -> tuple[Participant, ...]:
+        """Choose a cohort."""
+        clients = self.choose(observation)
+        return tuple(
+            Participant(client, self.option(observation, client).target)
+            for client in sorted(int(client) for client in clients)
+        )
+
+    def choose(self, observation: SelectionObservation) -> Sequence[int] | Whole:
+        """Choose clients."""
+        raise NotImplementedError
+
+    def option(self, observation: SelectionObservation, client: int) -> TrainingOption:
+        """Where a client trains."""
+        options = observation.clients.options(client, observation.batch_size)
+        return chosen_option(options, self._train_on)
+
+    def learn(
+        self,
+        observation: SelectionObservation,
+        decision: tuple[Participant, ...],
+        outcome: RoundOutcome,
+    ) -> Lesson | None:
+        """Nothing to learn."""
+
+    def freeze(self) -> None:
+        """Nothing to freeze."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing to load."""
+
+
+class RandomSelection(_Selection):
+    """Any of the eligible clients, all alike: FedAvg (McMahan et al., AISTATS 2017, algorithm 1)."""
+
+    def choose(self, observation: SelectionObservation) -> Whole:
+        """So many at random, without repetition."""
+        return self._rng.choice(observation.eligible, observation.wanted, replace=False)
+
+
+class RoundRobin(_Selection):
+    """Those who have not taken part for longest; the lowest numbers first."""
+
+    def choose(self, observation: SelectionObservation) -> Whole:
+        """So many, in turn."""
+        eligible = observation.eligible
+        order = np.lexsort((eligible, observation.clients.last_round[eligible]))
+        return eligible[order[: observation.wanted]]
+
+
+class _ByPromise(_Selection):
+    """The best groups first, by what profiles promise; at random within a group."""
+
+    def choose(self, observation: SelectionObservation) -> Whole:
+        """So many of the best."""
+        clients, eligible = observation.clients, observation.eligible
+        worth = {
+            int(group): self.rank(self.option(observation, int(eligible[first])))
+            for group, first in zip(
+                *np.unique(clients.group[eligible], return_index=True), strict=True
+            )
+        }
+        ranks = np.array([worth[int(group)] for group in clients.group[eligible]])
+        order = np.lexsort((self._rng.random(len(eligible)), ranks))
+        return eligible[order[: observation.wanted]]
+
+    def rank(self, option: TrainingOption) -> float:
+        """Less is better."""
+        raise NotImplementedError
+
+
+class Power(_ByPromise):
+    """Those whose processors draw least: AutoFL's "Power"."""
+
+    def rank(self, option: TrainingOption) -> float:
+        """Watts."""
+        return option.power_w
+
+
+class Performance(_ByPromise):
+    """Those whose processors train fastest: AutoFL's "Performance"."""
+
+    def rank(self, option: TrainingOption) -> float:
+        """Seconds of a step."""
+        return option.step_s
+
+
+MIXES: Mapping[str, tuple[int, int, int]] = {
+    "C1": (20, 0, 0),
+    "C2": (15, 5, 0),
+    "C3": (10, 5, 5),
+    "C4": (5, 10, 5),
+    "C5": (5, 5, 10),
+    "C6": (0, 5, 15),
+    "C7": (0, 0, 20),
+}
+"""AutoFL's clusters: high-end, mid-range and low-end phones of 20 (Kim and Wu, MICRO 2021, table 4)."""
+
+
+class MixParameters(Targets):
+    """Parameters of :class:`FixedMix`."""
+
+    mix: Annotated[str, Field(pattern="^C[1-7]$")] = "C3"
+    """Which of AutoFL's clusters; for other K than 20 in proportion, rounded to the nearest."""
+
+
+class FixedMix(_Selection):
+    """So many phones of each tier: AutoFL's clusters C1 to C7.
+
+    Tiers are thirds of the groups, by how fast they train. Where a tier has too few eligible phones, the
+    nearest one gives more.
+    """
+
+    Parameters = MixParameters
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._mix = MIXES[getattr(setting.parameters, "mix", "C3")]
+
+    def choose(self, observation: SelectionObservation) -> Sequence[int]:
+        """So many of each tier, at random within."""
+        tiers = self._tiers(observation)
+        wanted = _in_proportion(self._mix, observation.wanted)
+        pools = [
+            self._rng.permutation(observation.eligible[tiers[observation.eligible] == tier])
+            for tier in range(3)
+        ]
+        chosen: list[int] = []
+        lacking = 0
+        for tier in range(3):
+            chosen += pools[tier][: wanted[tier]].tolist()
+            lacking += max(wanted[tier] - len(pools[tier]), 0)
+            pools[tier] = pools[tier][wanted[tier] :]
+        for tier in sorted(range(3), key=lambda t: -wanted[t]):
+            more = pools[tier][:lacking].tolist()
+            chosen += more
+            lacking -= len(more)
+        return chosen
+
+    def _tiers(self, observation: SelectionObservation) -> Whole:
+        """The tier of each client: 0 is the fastest."""
+        clients = observation.clients
+        present, first = np.unique(clients.group, return_index=True)
+        step_s = [self.option(observation, int(client)).step_s for client in first]
+        order = np.argsort(step_s, kind="stable")
+        tier_of = np.zeros(int(present.max()) + 1, np.int64)
+        for place, index in enumerate(order):
+            tier_of[present[index]] = 3 * place // len(present)
+        return tier_of[clients.group]
+
+
+def _in_proportion(mix: tuple[int, int, int], wanted: int) -> list[int]:
+    """A mix of 20 for another number: largest remainders, the higher tier first."""
+    exact = [wanted * part / sum(mix) for part in mix]
+    found = [int(part) for part in exact]
+    rest = sorted(range(3), key=lambda k: (found[k] - exact[k], k))
+    for k in rest[: wanted - sum(found)]:
+        found[k] += 1
+    return found
+
+
+class OortParameters(Targets):
+    """Parameters of :class:`Oort`; defaults are the paper's (recalled), but for what is said."""
+
+    exploration: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Share of the cohort that has never been seen, at first,"""
+    exploration_decay: Annotated[float, Field(gt=0, le=1)] = 0.98
+    """times this each round,"""
+    exploration_least: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """down to this."""
+    penalty: Annotated[float, Field(ge=0, le=10)] = 2.0
+    """Alpha: the utility of clients slower than preferred is divided by (their time / preferred)^alpha."""
+    percentile: Annotated[float, Field(gt=0, le=100)] = 80.0
+    """The preferred duration is this percentile of the durations seen; in place of the paper's pacer."""
+    cutoff: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Exploited are those with at least so much of the K-th best utility, by chance in proportion."""
+
+
+class Oort(_Selection):
+    """Statistical times system utility, with exploration.
+
+    Source: Lai et al., "Oort: Efficient federated learning via guided participant selection", OSDI
+    2021, eq. 1 and algorithm 1: utility is ``samples x sqrt(mean squared loss)`` (here the mean loss of
+    the last training), plus a bonus for long absence ``sqrt(0.1 ln(round) / last round)``, divided for
+    those slower than preferred. Its pacer is left out; see ``percentile``.
+    """
+
+    Parameters = OortParameters
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        given = setting.parameters
+        self._parameters: OortParameters = OortParameters() if given is None else given
+
+    def choose(self, observation: SelectionObservation) -> list[int]:
+        """Explore some, exploit the others."""
+        clients, eligible = observation.clients, observation.eligible
+        own = self._parameters
+        share = max(
+            own.exploration * own.exploration_decay ** (observation.round - 1),
+            own.exploration_least,
+        )
+        seen = eligible[np.isfinite(clients.loss[eligible])]
+        unseen = eligible[~np.isfinite(clients.loss[eligible])]
+        exploring = min(ceil(share * observation.wanted), len(unseen))
+        exploiting = min(observation.wanted - exploring, len(seen))
+        exploring = observation.wanted - exploiting
+        chosen: list[int] = []
+        if exploiting:
+            utility = self._utility(observation, seen)
+            best = np.sort(utility)[::-1]
+            pool = seen[utility >= own.cutoff * best[exploiting - 1]]
+            worth = utility[utility >= own.cutoff * best[exploiting - 1]]
+            weights = worth / worth.sum() if worth.sum() > 0 else None
+            chosen += self._rng.choice(pool, exploiting, replace=False, p=weights).tolist()
+        if exploring:
+            rest = unseen if len(unseen) >= exploring else np.setdiff1d(eligible, chosen)
+            chosen += self._rng.choice(rest, exploring, replace=False).tolist()
+        return chosen
+
+    def _utility(self, observation: SelectionObservation, seen: Whole) -> np.ndarray[Any, Any]:
+        clients = observation.clients
+        own = self._parameters
+        last = np.maximum(clients.last_round[seen], 1)
+        bonus = np.sqrt(0.1 * log(max(observation.round, 2)) / last)
+        utility: Real = (
+            clients.samples[seen].astype(np.float64) * np.abs(clients.loss[seen]) + bonus
+        )
+        durations = clients.duration_s[np.isfinite(clients.duration_s)]
+        if len(durations):
+            preferred_s = float(np.percentile(durations, own.percentile))
+            own_s = np.where(np.isfinite(clients.duration_s[seen]), clients.duration_s[seen], 0.0)
+            slow = own_s > preferred_s
+            utility[slow] *= (preferred_s / own_s[slow]) ** own.penalty
+        return utility
+
+
+class OracleSelection(_Selection):
+    """Balanced labels first, then least energy, knowing the weather to come.
+
+    A greedy bound for whoever selects on promises: clients are added one by one, always the one that
+    leaves the cohort's labels nearest to even (by the deviation of the label histogram, in steps of a
+    hundredth), and of those the one of least joules under the conditions that will really be. Clients
+    that would not be back in time are passed over. Each trains at its best target in that sense. It
+    foresees each client as if the others were not there.
+    """
+
+    needs_what_if = True
+    Parameters = None
+
+    def decide(self, observation: SelectionObservation) -> tuple[Participant, ...]:
+        """Choose a cohort."""
+        assert observation.what_if is not None
+        clients = observation.clients
+        best: dict[int, tuple[float, TrainingTarget]] = {}
+        late: dict[int, tuple[float, TrainingTarget]] = {}
+        for client in observation.eligible.tolist():
+            for option in clients.options(client, observation.batch_size):
+                forecast = observation.what_if([Participant(client, option.target)])
+                found = (forecast.energy_j, option.target)
+                pool = late if forecast.late else best
+                if isfinite(found[0]) and (client not in pool or found < pool[client]):
+                    pool[client] = found
+        order = {**best}
+        if len(order) < observation.wanted:
+            order |= {k: v for k, v in sorted(late.items()) if k not in order}
+        if len(order) < observation.wanted:
+            fallback = (inf, TrainingTarget(""))
+            order |= {k: fallback for k in observation.eligible.tolist() if k not in order}
+        chosen: list[int] = []
+        total = np.zeros(clients.labels.shape[1])
+        left = sorted(order)
+        while len(chosen) < observation.wanted:
+            pick = min(
+                left,
+                key=lambda k: (
+                    k not in best,
+                    _unevenness(total + clients.labels[k]),
+                    order[k][0],
+                    k,
+                ),
+            )
+            left.remove(pick)
+            chosen.append(pick)
+            total += clients.labels[pick]
+        return tuple(
+            Participant(k, self._target(observation, k, order[k][1])) for k in sorted(chosen)
+        )
+
+    def _target(
+        self, observation: SelectionObservation, client: int, found: TrainingTarget
+    ) -> TrainingTarget:
+        return found if found.processor else self.option(observation, client).target
+
+
+def _unevenness(labels: np.ndarray[Any, Any]) -> float:
+    """How far a histogram is from even: its relative deviation, in hundredths."""
+    if not labels.size or not labels.sum():
+        return 0.0
+    return round(sqrt(float(labels.var())) / float(labels.mean()), 2)
