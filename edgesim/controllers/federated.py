@@ -95,6 +95,7 @@ class Conditions(NamedTuple):
         charge: of the battery, in [0, 1].
         is_plugged: whether the charger is connected.
         skin_c: temperature, Celsius; NaN if its profile knows nothing of heat.
+        rtt_s: round-trip time to the coordinator, as the network promises; NaN without a way there.
     """
 
     is_on: bool
@@ -106,6 +107,7 @@ class Conditions(NamedTuple):
     charge: float
     is_plugged: bool
     skin_c: float
+    rtt_s: float
 
 
 @dataclass(frozen=True)

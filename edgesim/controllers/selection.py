@@ -71,10 +71,12 @@ def predicted_s(
     option: TrainingOption,
     work: tuple[int, int],
     payload_bytes: tuple[float, float],
+    sharing: int = 1,
 ) -> float:
     """How long a client should take, by its profile and its conditions now; infinite if offline.
 
-    The air and the processor are taken as its own, less what apps use of a CPU.
+    The processor is taken as its own, less what apps use of a CPU. Models come to all at once, and
+    share the air; updates go one by one.
 
     Args:
         clients: everything about them.
@@ -82,6 +84,7 @@ def predicted_s(
         option: where it trains, with the promise for this batch size.
         work: batch size and epochs.
         payload_bytes: what comes down, and what goes up.
+        sharing: how many clients of the cohort are on its network.
     """
     conditions = clients.conditions(client)
     link = conditions.link
@@ -89,8 +92,9 @@ def predicted_s(
         return inf
     busy = conditions.co_cpu if option.kind == "cpu" else 0.0
     training_s = clients.steps(client, *work) * option.step_s / (1.0 - min(busy, 0.5))
-    down_s, up_s = payload_bytes[0] / link.down_bps, payload_bytes[1] / link.up_bps
-    return BITS_PER_BYTE * (down_s + up_s) + training_s
+    down_s = sharing * payload_bytes[0] / link.down_bps
+    up_s = payload_bytes[1] / link.up_bps
+    return BITS_PER_BYTE * (down_s + up_s) + training_s + conditions.rtt_s
 
 
 class _Selection:

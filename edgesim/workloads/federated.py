@@ -9,6 +9,7 @@ millisecond for the models that phones train.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, isnan, nan
@@ -45,6 +46,7 @@ from edgesim.workloads.eligibility import Eligibility
 from edgesim.workloads.learners import UNKNOWN, Learner, Progress, Score
 from edgesim.workloads.local_training import StepTimes, TrainingCosts, TrainingTask
 from edgesim.workloads.participation import DONE, FAILED, PARTIAL, UNFINISHED, Assignment, Part
+from edgesim.workloads.what_if import forecast_part
 
 __all__ = ["FederatedJob", "FederatedSlots", "FederatedTables", "FederatedTerms", "Stop"]
 
@@ -316,6 +318,7 @@ class FederatedJob:
         phone = self._fleet.phone(self._rows[client])
         phone.look()
         link = None if phone.connection is None else phone.connection.link()
+        way = None if link is None else link.network.routes.get(self.terms.site)
         app = phone.app if phone.is_on else phone.app_asked_for
         thermal = phone.thermal
         return Conditions(
@@ -328,6 +331,7 @@ class FederatedJob:
             phone.battery.charge,
             phone.battery.is_plugged,
             nan if thermal is None else thermal.skin_c,
+            nan if way is None else 2.0 * way.half_rtt_s,
         )
 
     # -- the coordinator --------------------------------------------------------------------------
@@ -375,6 +379,9 @@ class FederatedJob:
                     self._send_out(current, participant, parameters)
             elif free:
                 pause.append(self.clock.timeout(self.terms.check_in_s))
+            left_s = self.terms.starts_s + self.terms.stop.simulated_s - self.clock.now
+            if left_s < inf:
+                pause.append(self.clock.timeout(left_s))
             self._wake = self.clock.event()
             yield simpy.AnyOf(self.clock, [self._wake, *pause])
             while arrived := [s for s in self._busy.values() if s.part.status]:
@@ -600,6 +607,7 @@ class FederatedJob:
         terms = self.terms
         deadline_s = terms.deadline_s
         if terms.deadline_percentile is not None:
+            networks = Counter(self._conditions(each.client).network for each in cohort)
             predicted = [
                 predicted_s(
                     self.clients,
@@ -607,13 +615,16 @@ class FederatedJob:
                     self._option(each, parameters.of(each.client)[0]),
                     parameters.of(each.client),
                     (terms.downlink_bytes, terms.uplink_bytes),
+                    networks[self._conditions(each.client).network],
                 )
                 for each in cohort
             ]
             known = [each for each in predicted if isfinite(each)]
             if known:
                 deadline_s = float(np.percentile(known, terms.deadline_percentile))
-        current.deadline_s = deadline_s
+        # A budget of time ends the round that is going on.
+        left_s = terms.starts_s + terms.stop.simulated_s - current.start_s
+        current.deadline_s = deadline_s = min(deadline_s, left_s)
         self.clock.call_at(
             current.start_s + deadline_s, Order.COMPLETION, self._time_is_up, current
         )
@@ -955,7 +966,29 @@ class FederatedJob:
         }
 
     def _what_if(self, cohort: Sequence[Participant]) -> RoundForecast:
-        raise NotImplementedError
+        """What would come of a cohort, each client as if the others were not there."""
+        terms, now_s = self.terms, self.clock.now
+        finish_s, joules, late = [], [], []
+        for client, target in cohort:
+            phone = self._fleet.phone(self._rows[client])
+            phone.look()
+            end_s, energy_j = forecast_part(
+                phone,
+                terms.site,
+                target.processor,
+                target.level,
+                self._task(int(self.clients.samples[client]), terms.program),
+                (terms.downlink_bytes, terms.uplink_bytes),
+            )
+            if end_s >= self._eligibility.until(client, now_s)[0]:
+                end_s = inf
+            finish_s.append(end_s - now_s)
+            joules.append(energy_j)
+            if end_s - now_s > terms.deadline_s or end_s == inf:
+                late.append(client)
+        back = [each for each in finish_s if each <= terms.deadline_s and each < inf]
+        lasts_s = terms.deadline_s if late and terms.deadline_s < inf else max(back, default=inf)
+        return RoundForecast(lasts_s, sum(joules), tuple(late), tuple(finish_s), tuple(joules))
 
 
 def _read_only(array: Any) -> Any:

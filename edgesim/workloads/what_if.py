@@ -18,7 +18,15 @@ from edgesim.network.radio import Link, drawing_w, tail_j
 from edgesim.network.roaming import CoursePiece
 from edgesim.workloads.menu import Plan
 
-__all__ = ["LOOK_AHEAD_S", "forecast_local", "forecast_remote"]
+__all__ = [
+    "LOOK_AHEAD_S",
+    "Leg",
+    "forecast_local",
+    "forecast_part",
+    "forecast_remote",
+    "link_at",
+    "play",
+]
 
 LOOK_AHEAD_S = 3600.0
 """A transfer that would not end within so long counts as never ending."""
@@ -37,12 +45,12 @@ def forecast_local(phone: Phone, plan: Plan, start_s: float) -> tuple[float, flo
     processor = phone.processor(plan.processor).place
     time_s, energy_j = start_s + read_s, 0.0
     for each in (Arithmetic(layout_s), plan.task) if layout_s else (plan.task,):
-        time_s, each_j = _play(phone, processor, each, plan.level, time_s)
+        time_s, each_j = play(phone, processor, each, plan.level, time_s)
         energy_j += each_j
     return time_s, energy_j
 
 
-def _play(
+def play(
     phone: Phone, processor: Processor, task: Task, level: int | None, start_s: float
 ) -> tuple[float, float]:
     """End and joules of a task, with the apps that will run meanwhile."""
@@ -85,11 +93,11 @@ def forecast_remote(
     Returns:
         Both infinite if no link leads there then, or the connection is lost on the way.
     """
-    link = _link_at(phone, plan.place, start_s)
+    link = link_at(phone, plan.place, start_s)
     if link is None:
         return inf, inf
     radio, power = link.radio, link.radio.power
-    sent = _Leg(phone, link, plan.place, start_s, radio.is_idle_at(start_s), is_up=True)
+    sent = Leg(phone, link, plan.place, start_s, radio.is_idle_at(start_s), is_up=True)
     uploaded_s = sent.carry(input_bytes)
     if uploaded_s == inf:
         return inf, inf
@@ -113,7 +121,7 @@ def forecast_remote(
         back_s += wait_s
         gap_j = tail_j(tail, gap_s + wait_s)
         is_idle = is_idle or gap_s + wait_s >= sum(phase.seconds for phase in tail)
-    received = _Leg(phone, sent.link, plan.place, back_s, is_idle, is_up=False)
+    received = Leg(phone, sent.link, plan.place, back_s, is_idle, is_up=False)
     end_s = received.carry(output_bytes)
     if end_s == inf:
         return inf, inf
@@ -121,7 +129,62 @@ def forecast_remote(
     return end_s, sent.energy_j + gap_j + received.energy_j + tail_after_j
 
 
-def _link_at(phone: Phone, place: str, time_s: float) -> Link | None:
+def forecast_part(
+    phone: Phone,
+    site: str,
+    processor: str,
+    level: int | None,
+    task: Task,
+    payload_bytes: tuple[float, float],
+) -> tuple[float, float]:
+    """When a client would be back with its update, and what its part would cost on its phone.
+
+    Args:
+        phone: its phone.
+        site: where the coordinator is.
+        processor: on which it trains,
+        level: at which level, if that is not its governor's business.
+        task: the training.
+        payload_bytes: what comes down, and what goes up.
+
+    Returns:
+        The moment at which the update has arrived, and joules, the tails of its transfers included.
+        Both infinite if it would never come.
+    """
+    now_s = phone.clock._now
+    link = link_at(phone, site, now_s)
+    if not phone.is_on or link is None:
+        return inf, inf
+    radio, tail = link.radio, link.radio.power.tail
+    half_rtt_s = link.network.routes[site].half_rtt_s
+    is_idle = radio.is_idle_at(now_s + half_rtt_s)
+    wait_s = radio.power.idle_wait_s if is_idle else 0.0
+    came = Leg(phone, link, site, now_s + half_rtt_s + wait_s, is_idle, is_up=False)
+    came_s = came.carry(payload_bytes[0])
+    if came_s == inf:
+        return inf, inf
+    place = phone.processor(processor).place
+    trained_s, training_j = play(phone, place, task, level, came_s)
+    link = link_at(phone, site, trained_s) if trained_s < inf else None
+    if link is None:
+        return inf, inf
+    gap_s = trained_s - came_s
+    rests = not radio.transfers and gap_s >= sum(phase.seconds for phase in tail)
+    went = Leg(phone, link, site, trained_s, rests, is_up=True)
+    went_s = went.carry(payload_bytes[1])
+    if went_s == inf:
+        return inf, inf
+    tails_j = 0.0 if radio.transfers else tail_j(tail, gap_s) + tail_j(tail, inf)
+    base_j = (
+        phone.base_power_share_w * (went_s - now_s)
+        if phone.active
+        else (phone.spec.awake_w * (went_s - now_s))
+    )
+    energy_j = came.energy_j + training_j + went.energy_j + tails_j + base_j
+    return went_s + half_rtt_s, energy_j
+
+
+def link_at(phone: Phone, place: str, time_s: float) -> Link | None:
     """The way to a place at that time."""
     if place in phone.nearby:
         return phone.nearby[place]
@@ -137,7 +200,7 @@ def _served_s(phone: Phone, plan: Plan, arrive_s: float, now_s: float) -> float:
     return end_s
 
 
-class _Leg:
+class Leg:
     """A transfer to come, along the weather as it will really be.
 
     Args:
