@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgesim.core.errors import ConfigError, EdgesimError
     from edgesim.results.result import Comparison, Result, load
     from edgesim.scenario.load import load_scenario
+    from edgesim.scenario.resume import resume
     from edgesim.scenario.run import compare, run
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "load_scenario",
     "plots",
+    "resume",
     "run",
 ]
 
@@ -46,6 +48,7 @@ _HOMES = {
     "load": "edgesim.results.result:load",
     "load_scenario": "edgesim.scenario.load:load_scenario",
     "plots": "edgesim.results.plots:",
+    "resume": "edgesim.scenario.resume:resume",
     "run": "edgesim.scenario.run:run",
 }
 

@@ -89,6 +89,25 @@ def run(
 
 
 @app.command()
+def resume(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="Of a run or comparison that was cut short.")
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
+    ] = False,
+) -> None:
+    """Go on with a run of federated jobs that was cut short."""
+    from edgesim.cli import running
+
+    complete = running.resume(folder, "json" if as_json else "quiet" if quiet else "text")
+    if not complete:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130)
+
+
+@app.command()
 def sweep(
     scenario: Annotated[str, typer.Argument(help="A file, or the name of a shipped scenario.")],
     vary: Annotated[

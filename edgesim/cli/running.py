@@ -19,11 +19,11 @@ from rich.table import Table
 
 from edgesim.core.errors import ConfigError, Problem
 from edgesim.results.audit import audit
-from edgesim.results.result import Result
+from edgesim.results.result import Comparison, Result
 from edgesim.scenario.load import OVERRIDE_FILE, axes, load_scenario, parse_override
 from edgesim.scenario.run import compare, run_loaded
 
-__all__ = ["Output", "next_free", "plain_table", "refuse_repeated", "run"]
+__all__ = ["Output", "next_free", "plain_table", "refuse_repeated", "resume", "run"]
 
 Output = Literal["text", "quiet", "json"]
 
@@ -61,12 +61,8 @@ def run(
         with _reporting(console, output) as report:
             result = run_loaded(loaded, out=folder, progress=lambda share: report(name, share))
         results = {name: result}
-    if output == "json":
-        summaries = {name: dict(result.summary) for name, result in results.items()}
-        shown = summaries if is_comparison else next(iter(summaries.values()))
-        typer.echo(json.dumps(shown, indent=2, sort_keys=True))
-    elif output == "text":
-        _print_closing(console, results, folder)
+    _print_results(console, results, folder, output, is_comparison=is_comparison)
+    if output == "text":
         _print_case(console, scenario, loaded.case)
     if check:
         for name, result in results.items():
@@ -74,6 +70,35 @@ def run(
                 if output == "text":
                     console.print(f"checked {name}: {line}", soft_wrap=True, markup=False)
     return all(result.is_complete for result in results.values())
+
+
+def resume(folder: Path, output: Output) -> bool:
+    """Go on with a run and print what came of it; says whether it came to its end."""
+    from edgesim.scenario.resume import resume as go_on
+
+    console = Console(highlight=False)
+    with _reporting(console, output) as report:
+        found = go_on(folder, progress=report)
+    is_comparison = isinstance(found, Comparison)
+    results: Mapping[str, Result] = found if isinstance(found, Comparison) else {found.name: found}
+    _print_results(console, results, folder, output, is_comparison=is_comparison)
+    return all(result.is_complete for result in results.values())
+
+
+def _print_results(
+    console: Console,
+    results: Mapping[str, Result],
+    folder: Path,
+    output: Output,
+    *,
+    is_comparison: bool,
+) -> None:
+    if output == "json":
+        summaries = {name: dict(result.summary) for name, result in results.items()}
+        shown = summaries if is_comparison else next(iter(summaries.values()))
+        typer.echo(json.dumps(shown, indent=2, sort_keys=True))
+    elif output == "text":
+        _print_closing(console, results, folder)
 
 
 def refuse_repeated(option: str, keys: Sequence[str]) -> None:

@@ -15,10 +15,43 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.core.errors import EdgesimError
+from edgesim.core.recorder import write_atomically
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "origin_of", "remember_origin"]
 
 _STATES_KEPT = 2
+
+
+ORIGIN = "origin.json"
+
+
+def remember_origin(folder: Path, loaded: Any) -> None:
+    """Note in a run folder's journal where its scenario is, for :func:`edgesim.resume`.
+
+    Args:
+        folder: of the run.
+        loaded: the scenario.
+    """
+    journal = folder / "journal"
+    journal.mkdir(parents=True, exist_ok=True)
+    origin = {"scenario_file": str(loaded.path.resolve())}
+    write_atomically(journal / ORIGIN, json.dumps(origin, indent=2) + "\n")
+
+
+def origin_of(folder: Path) -> Path:
+    """Where the scenario of a run is.
+
+    Raises:
+        EdgesimError: if the run folder does not say.
+    """
+    file = folder / "journal" / ORIGIN
+    try:
+        return Path(json.loads(file.read_text(encoding="utf-8"))["scenario_file"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EdgesimError(
+            f"{folder} cannot be resumed: it has no journal; only runs with federated jobs keep one. "
+            "Run the scenario again"
+        ) from None
 
 
 class Journal:

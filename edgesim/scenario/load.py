@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edgesim.controllers.registry import SLOTS
 from edgesim.core.documents import (
@@ -38,9 +39,11 @@ __all__ = [
     "axes",
     "check_every_case",
     "find_scenario",
+    "load_resolved",
     "load_scenario",
     "parse_override",
     "scenario_names",
+    "without_nulls",
 ]
 
 OVERRIDE_FILE = "command line"
@@ -124,6 +127,35 @@ def load_scenario(
     problems += [*found, *misnamed(document)]
     problems += _put(document, others)
     problems += _put(document, _seats(document, controllers or {}, problems))
+    return _checked(path, document, case, problems)
+
+
+def load_resolved(path: Path, data: Mapping[str, Any]) -> LoadedScenario:
+    """Check a scenario that was loaded and written down before, as a manifest has it.
+
+    Args:
+        path: of its file; relative files, models and profiles are looked for beside it.
+        data: what the manifest has.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    return _checked(path, Document(str(path), without_nulls(data)), {}, [])
+
+
+def without_nulls(data: Any) -> Any:
+    """Without keys that say nothing: a file would leave them out."""
+    if isinstance(data, Mapping):
+        return {key: without_nulls(value) for key, value in data.items() if value is not None}
+    if isinstance(data, list):
+        return [without_nulls(value) for value in data]
+    return data
+
+
+def _checked(
+    path: Path, document: Document, case: Mapping[str, str], problems: list[Problem]
+) -> LoadedScenario:
+    """A scenario that is in order, or every problem of it."""
     folder = path.parent / "device_profiles"
     catalogue = Catalogue([folder] if folder.is_dir() else [])
     scenario, found = check(document, Scenario)

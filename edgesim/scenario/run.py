@@ -18,6 +18,7 @@ from edgesim.core.errors import ConfigError, EdgesimError, Problem
 from edgesim.core.recorder import Recorder, write_atomically
 from edgesim.results.result import Comparison, Result
 from edgesim.results.summary import federated_summary, inference_summary
+from edgesim.scenario.journal import remember_origin
 from edgesim.scenario.load import LoadedScenario, Override, load_scenario
 from edgesim.scenario.schema import BlockTrainingSpec, InferenceJobSpec, Scenario
 from edgesim.scenario.seats import class_name_of
@@ -117,6 +118,7 @@ def run_loaded(
     out: str | Path | None = None,
     progress: Progress | None = None,
     learned: Path | None = None,
+    is_resumed: bool = False,
 ) -> Result:
     """Run a scenario that has been loaded; arguments and result as for :func:`run`.
 
@@ -126,6 +128,8 @@ def run_loaded(
         progress: as for :func:`run`; training beforehand is the first half.
         learned: a folder where what controllers learn in training is kept by what they learned it
             from, so that other runs need not train them again.
+        is_resumed: ``out`` is the folder of a run of this scenario that was cut short: begin again, but
+            take from its journal what training gave.
     """
     scenario = loaded.scenario
     missing = [
@@ -142,7 +146,12 @@ def run_loaded(
         )
         raise ConfigError([Problem(str(loaded.path), None, "controllers", message)])
     started = time.perf_counter()
-    folder = None if out is None else _claim(Path(out))
+    if out is not None and is_resumed:
+        folder: Path | None = _cleared(Path(out))
+    else:
+        folder = None if out is None else _claim(Path(out))
+    if folder is not None and scenario.federated_jobs:
+        remember_origin(folder, loaded)
     recorder = Recorder(folder, _tables(scenario))
     world = World(loaded, recorder)
     manifest = _manifest(loaded, world)
@@ -265,6 +274,13 @@ def _claim(folder: Path) -> Path:
         raise EdgesimError(f"{folder} cannot be made: {error.strerror}") from None
     except ValueError:
         raise EdgesimError(f"{str(folder)!r} cannot be the name of a folder") from None
+    return folder
+
+
+def _cleared(folder: Path) -> Path:
+    """The folder of a run that was cut short, without its tables."""
+    for file in [*folder.glob("*.parquet*"), *folder.glob("parts/*"), folder / "summary.json"]:
+        file.unlink(missing_ok=True)
     return folder
 
 

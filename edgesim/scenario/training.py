@@ -15,7 +15,7 @@ from edgesim.controllers.learned import dump_state, load_state
 from edgesim.core.documents import Document, check
 from edgesim.core.errors import ConfigError
 from edgesim.core.recorder import Recorder, write_atomically
-from edgesim.scenario.load import LoadedScenario
+from edgesim.scenario.load import LoadedScenario, without_nulls
 from edgesim.scenario.schema import BlockTrainingSpec, Scenario, WifiDirectSpec
 from edgesim.scenario.world import World
 
@@ -92,7 +92,7 @@ def training_scenario(loaded: LoadedScenario) -> LoadedScenario:
         "record": {"decisions": False, "forecasts": False, "states": None},
         "limits": {"requests": 1e12, "signal_changes": 1e15},
     }
-    found, problems = check(Document(str(loaded.path), _without_nulls(data)), Scenario)
+    found, problems = check(Document(str(loaded.path), without_nulls(data)), Scenario)
     if found is None:
         raise ConfigError(problems)
     return replace(loaded, scenario=found)
@@ -176,12 +176,3 @@ def _requests(scenario: Scenario) -> int:
 
 def _app(cpu: float, memory: float) -> str:
     return f"cpu_{cpu * 1000:.0f}_memory_{memory * 1000:.0f}"
-
-
-def _without_nulls(data: Any) -> Any:
-    """Without keys that say nothing: a file would leave them out."""
-    if isinstance(data, Mapping):
-        return {key: _without_nulls(value) for key, value in data.items() if value is not None}
-    if isinstance(data, list):
-        return [_without_nulls(value) for value in data]
-    return data
