@@ -25,7 +25,7 @@ from edgesim.scenario.signal_schema import (
 )
 from edgesim.workloads.arrivals import integrated_rate, traced_arrivals
 
-__all__ = ["never_full", "out_of_limits", "too_much"]
+__all__ = ["never_full", "not_federated", "out_of_limits", "too_much"]
 
 
 def never_full(document: Document, scenario: Scenario) -> list[Problem]:
@@ -39,6 +39,23 @@ def never_full(document: Document, scenario: Scenario) -> list[Problem]:
                 "raise it, or lower batching.size"
             )
             problems.append(document.problem(("sites", name, "queue_limit"), message))
+    return problems
+
+
+def not_federated(document: Document, scenario: Scenario) -> list[Problem]:
+    """Federated jobs that ask for more clients than there are, or for what nobody will know."""
+    problems = []
+    for name, job in scenario.federated_jobs.items():
+        path = ("jobs", name)
+        clients = sum(scenario.phones[group].count for group in job.phones or scenario.phones)
+        if job.clients_per_round > clients:
+            message = f"{job.clients_per_round} clients cannot be had of {clients} phones; lower it"
+            problems.append(document.problem((*path, "clients_per_round"), message))
+        if job.mode == "timing_only" and job.stop.accuracy is not None:
+            message = (
+                "nothing is trained with mode: timing_only, so that no accuracy is known; drop it"
+            )
+            problems.append(document.problem((*path, "stop", "accuracy"), message))
     return problems
 
 

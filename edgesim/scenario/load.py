@@ -18,7 +18,7 @@ from edgesim.core.documents import (
 from edgesim.core.errors import ConfigError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue, catalogue_folder
 from edgesim.nn.model import ModelCost
-from edgesim.scenario.limits import never_full, out_of_limits, too_much
+from edgesim.scenario.limits import never_full, not_federated, out_of_limits, too_much
 from edgesim.scenario.matrix import Override, axes_of, cases, key_path, misnamed, put_case
 from edgesim.scenario.recordings import Recordings, read_recordings
 from edgesim.scenario.references import (
@@ -169,6 +169,7 @@ def _checked(
     if scenario is not None and not problems:
         problems += out_of_limits(document, scenario)
         problems += never_full(document, scenario)
+        problems += not_federated(document, scenario)
         problems += disconnected(document, scenario, catalogue)
         problems += not_pictures(document, scenario, own)
         recordings, found = read_recordings(document, scenario, path.parent)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgesim.core.documents import KeyPath
+from edgesim.scenario.federated_schema import NightsSpec
 from edgesim.scenario.schema import Scenario
 
 __all__ = ["LOAD_RANGE", "RANGES", "gauss_markov_limits", "quantity", "signals"]
@@ -15,6 +16,7 @@ RANGES = {
     "ambient_c": (-60, 80, "C"),
     "screen_on": (0, 1, "(1 is on)"),
     "plugged_in": (0, 1, "(1 is on)"),
+    "available": (0, 1, "(1 is there)"),
 }
 """What the values of a trace may be, by the key that it stands at."""
 
@@ -34,7 +36,7 @@ def signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
         for processor, spec in site.load.items():
             yield ("sites", name, "load", processor), 1, spec
     for name, group in scenario.phones.items():
-        for key in (*RANGES, "app"):
+        for key in ("rssi_dbm", "ambient_c", "screen_on", "plugged_in", "app"):
             spec = getattr(group, key)
             if spec is not None:
                 yield ("phones", name, key), group.count, spec
@@ -42,6 +44,10 @@ def signals(scenario: Scenario) -> Iterator[tuple[KeyPath, int, Any]]:
             if attachment.rssi_dbm is not None:
                 path = ("phones", name, "networks", network, "rssi_dbm")
                 yield path, group.count, attachment.rssi_dbm
+    for name, job in scenario.federated_jobs.items():
+        if job.available is not None and not isinstance(job.available, NightsSpec):
+            clients = sum(scenario.phones[key].count for key in job.phones or scenario.phones)
+            yield ("jobs", name, "available"), clients, job.available
 
 
 def gauss_markov_limits(what: str) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgesim.controllers.registry import FEDERATED_SLOTS, SLOTS
 from edgesim.core.documents import Document, KeyPath
 from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
 from edgesim.hardware.catalogue import Catalogue
@@ -115,6 +116,11 @@ def dangling(
         problems += unknown_controllers(
             document, (*path, "controllers"), job.get("controllers"), settings
         )
+        kind = job.get("kind")
+        for slot in mapping(job, "controllers"):
+            if slot in SLOTS and (slot in FEDERATED_SLOTS) is not (kind == "federated"):
+                message = f"{kind} jobs have no slot {slot!r}; take it out"
+                problems.append(document.problem((*path, "controllers", slot), message))
         problems += _empty_slots(document, path, job, data)
         if key == "none":
             problems.append(document.problem(path, "'none' means no job; rename it"))

@@ -84,6 +84,16 @@ def disconnected(document: Document, scenario: Scenario, catalogue: Catalogue) -
             if place not in reached:
                 path = ("jobs", name, "sites", index)
                 wrong(path, f"{place!r} cannot be reached: {_why_not(place, scenario)}")
+    for name, federated in scenario.federated_jobs.items():
+        for member in federated.phones or scenario.phones:
+            networks = scenario.phones[member].attachments
+            reached = {way.place for network in networks for way in ways(scenario, network)}
+            if federated.site not in reached:
+                message = (
+                    f"{federated.site!r} cannot be reached by phones of group {member!r}, which take "
+                    "part; attach them to a network that leads there, or leave them out with 'phones'"
+                )
+                wrong(("jobs", name, "site"), message)
     return problems
 
 

@@ -464,7 +464,8 @@ class World:
         is_asynchronous = getattr(made, "is_asynchronous", hasattr(made, "receive"))
         if is_asynchronous != (spec.rounds.kind == "asynchronous"):
             kind = "asynchronous" if is_asynchronous else "synchronous"
-            message = f"aggregation {name!r} is for {kind} jobs; change it, or 'rounds'"
+            others = "fedavg and others are" if is_asynchronous else "fedbuff and fedasync are"
+            message = f"aggregation {name!r} is for {kind} jobs, which this is not: {others} for this kind"
             raise ConfigError([Problem(str(loaded.path), None, f"jobs.{job}.rounds", message)])
         return made.build() if spec.mode == "trained" and hasattr(made, "build") else made
 

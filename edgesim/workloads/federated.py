@@ -260,6 +260,12 @@ class FederatedJob:
         self._dropout_key = streams.key("dropout", name)
         self._noise_key = streams.key("meter", name)
         self._describe(samples, labels, idle_w)
+        for index, group in enumerate(self._group_names):
+            if not self._costs[index].is_possible:
+                raise EdgesimError(
+                    f"{model.name} cannot be trained on any processor of phone group {group!r} "
+                    f"({self.clients.profiles[index]})"
+                )
         if self._clients_per_round > len(rows):
             raise EdgesimError(
                 f"clients_per_round is {self._clients_per_round}, but there are only {len(rows)} "
@@ -549,6 +555,8 @@ class FederatedJob:
             answers.append,
         )
         program, corrects = answers[0]
+        if corrects and terms.is_asynchronous:
+            raise slot.error("asks for control variates, which asynchronous jobs do not have")
         samples = int(self.clients.samples[client])
         phone = self._fleet.phone(self._rows[client])
         offline_s, reason = self._eligibility.until(client, self.clock.now)

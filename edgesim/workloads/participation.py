@@ -237,8 +237,7 @@ class Part:
             yield from self._transfer("upload", given.uplink_bytes, is_up=True)
             assert self._link is not None
             self._is_sent = True  # what befalls the phone from now on does not matter
-            yield self.clock.timeout(self._link.network.routes[given.site].half_rtt_s)
-            self._check()
+            yield from self._wait(self._link.network.routes[given.site].half_rtt_s)
             self._close(DONE if self.steps == given.task.steps else PARTIAL)
         except Lost as lost:
             self._close(str(lost))
