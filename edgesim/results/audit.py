@@ -28,13 +28,12 @@ def audit(result: Result) -> Iterator[str]:
     phones = devices[devices.kind == "phone"].index
     on_phones = energy[energy.device.isin(phones) & (energy.job != NOBODY)]
     jobs = on_phones.groupby(["device", "job"]).energy_j.sum()
-    own = result.requests.groupby(["device", "job"]).energy_j.sum()
-    hosted = result.requests[result.requests.host_energy_j.notna()]
-    host = hosted.target.astype(str).str.split("/").str[0].rename("device")
-    guests = hosted.groupby([host, "job"]).host_energy_j.sum()
-    requests = own.add(guests, fill_value=0.0)
-    _agree("energy of jobs and of their requests", jobs, requests)
-    yield f"the requests' joules add up to their jobs' on {len(phones)} phones"
+    rows = [_of_requests(result)] if "requests" in result.tables else []
+    if "participants" in result.tables:
+        rows.append(result.participants.groupby(["device", "job"]).energy_j.sum())
+    _agree("energy of jobs and of their rows", jobs, pd.concat(rows))
+    what = "requests" if len(rows) == 1 and "requests" in result.tables else "rows"
+    yield f"the {what}' joules add up to their jobs' on {len(phones)} phones"
 
     given = (devices.stored_start_j + devices.energy_charged_j).loc[phones]
     taken = (devices.energy_drawn_j + devices.stored_end_j).loc[phones]
@@ -45,6 +44,15 @@ def audit(result: Result) -> Iterator[str]:
     if not ((charge >= 0) & (charge <= 1)).all(axis=None):
         raise SimulationError("a state of charge has left [0, 1]")
     yield "every state of charge is in [0, 1]"
+
+
+def _of_requests(result: Result) -> pd.Series[float]:
+    """Joules of requests, by the phone that they were booked on."""
+    own = result.requests.groupby(["device", "job"]).energy_j.sum()
+    hosted = result.requests[result.requests.host_energy_j.notna()]
+    host = hosted.target.astype(str).str.split("/").str[0].rename("device")
+    guests = hosted.groupby([host, "job"]).host_energy_j.sum()
+    return own.add(guests, fill_value=0.0)
 
 
 def _agree(what: str, one: pd.Series[float], other: pd.Series[float]) -> None:

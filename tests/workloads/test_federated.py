@@ -430,3 +430,42 @@ def test_timing_is_that_of_the_trained_run(plain: Result) -> None:
     assert result.summary["accuracy_final"] is None
     columns = ["client", "start_s", "download_s", "training_s", "upload_s", "energy_j"]
     assert result.participants[columns].equals(plain.participants[columns])
+
+
+# --- beside other jobs ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def loads() -> dict[str, Result]:
+    changes = {"duration_s": 100}
+    return {
+        load: run("busy_phones", overrides={**changes, "load": load})
+        for load in ("both", "camera_alone", "learning_alone")
+    }
+
+
+def test_inference_and_training_slow_each_other(loads: dict[str, Result]) -> None:
+    both, camera, learning = loads.values()
+    assert both.requests.latency_s.mean() > 1.1 * camera.requests.latency_s.mean()
+    assert both.participants.training_s.mean() > 1.1 * learning.participants.training_s.mean()
+
+
+def test_neither_changes_the_weather_of_the_other(loads: dict[str, Result]) -> None:
+    both, camera, learning = loads.values()
+    for column in ("time_s", "device", "rssi_dbm"):
+        assert both.requests[column].equals(camera.requests[column])
+    first, alone = (
+        r.participants.query("round == 1").set_index("client") for r in (both, learning)
+    )
+    assert first.rssi_dbm.equals(alone.rssi_dbm)
+    assert first.index.equals(alone.index)
+
+
+def test_energy_is_conserved_with_both_at_once(loads: dict[str, Result]) -> None:
+    from edgesim.results.audit import audit
+
+    both = loads["both"]
+    assert len(list(audit(both))) == 4
+    energy = both.energy.groupby("job").energy_j.sum()
+    assert energy["camera"] == pytest.approx(both.requests.energy_j.sum(), rel=1e-9)
+    assert energy["learning"] == pytest.approx(both.participants.energy_j.sum(), rel=1e-9)
