@@ -31,8 +31,9 @@ def audit(result: Result) -> Iterator[str]:
     rows = [_of_requests(result)] if "requests" in result.tables else []
     if "participants" in result.tables:
         rows.append(result.participants.groupby(["device", "job"]).energy_j.sum())
-    _agree("energy of jobs and of their rows", jobs, pd.concat(rows))
-    what = "requests" if len(rows) == 1 and "requests" in result.tables else "rows"
+    what = "participants" if "participants" in result.tables else "requests"
+    what = what if len(rows) == 1 else "requests and participants"
+    _agree(f"energy of jobs and of their {what}", jobs, pd.concat(rows))
     yield f"the {what}' joules add up to their jobs' on {len(phones)} phones"
 
     given = (devices.stored_start_j + devices.energy_charged_j).loc[phones]

@@ -30,14 +30,10 @@ from edgesim.scenario.federated_schema import (
 from edgesim.scenario.journal import Journal
 from edgesim.workloads.availability import NightsBank
 from edgesim.workloads.eligibility import Eligibility, Requirement
-from edgesim.workloads.federated import (
-    FederatedJob,
-    FederatedSlots,
-    FederatedTables,
-    FederatedTerms,
-    Stop,
-)
+from edgesim.workloads.federated import FederatedJob, FederatedSlots
 from edgesim.workloads.learners import Learner, Trained, Untrained
+from edgesim.workloads.roster import Roster
+from edgesim.workloads.rounds import FederatedTables, FederatedTerms, Stop
 
 __all__ = ["Subject", "build_federated", "study"]
 
@@ -236,16 +232,20 @@ def build_federated(
         recorder.table("evaluations"),
         recorder.table("decisions"),
     )
-    return FederatedJob(
-        clock,
+    roster = Roster(
         fleet,
-        name,
         rows,
-        terms,
+        spec.site,
         subject.model,
         subject.samples,
         subject.labels,
         {g.name: spec.idle_w if spec.idle_w is not None else _idle_w(g) for g in members},
+    )
+    return FederatedJob(
+        clock,
+        name,
+        terms,
+        roster,
         subject.learner(aggregation, journal),
         FederatedSlots(slots["selection"], slots["parameters"], slots["local_training"]),
         tables,

@@ -10,8 +10,8 @@ millisecond for the models that phones train.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite, isnan, nan
 from typing import Any
 
@@ -20,8 +20,6 @@ import simpy
 from numpy.typing import NDArray
 
 from edgesim.controllers.federated import (
-    Clients,
-    Conditions,
     LocalTraining,
     LocalTrainingObservation,
     ParametersObservation,
@@ -31,92 +29,31 @@ from edgesim.controllers.federated import (
     RoundOutcome,
     RoundParameters,
     SelectionObservation,
-    TrainingOption,
 )
 from edgesim.controllers.selection import predicted_s
 from edgesim.controllers.slots import Lesson, Slot
 from edgesim.core.clock import Clock, Order
-from edgesim.core.errors import EdgesimError
 from edgesim.core.random import Streams, normals, uniforms
-from edgesim.core.recorder import Table
-from edgesim.hardware.fleet import Fleet
-from edgesim.learning.program import LocalProgram
-from edgesim.nn.model import ModelCost
 from edgesim.workloads.eligibility import Eligibility
-from edgesim.workloads.learners import UNKNOWN, Learner, Progress, Score
-from edgesim.workloads.local_training import StepTimes, TrainingCosts, TrainingTask
+from edgesim.workloads.learners import Learner, Progress
 from edgesim.workloads.participation import DONE, FAILED, PARTIAL, UNFINISHED, Assignment, Part
-from edgesim.workloads.what_if import forecast_part
+from edgesim.workloads.roster import Roster
+from edgesim.workloads.rounds import (
+    FederatedTables,
+    FederatedTerms,
+    Round,
+    Seat,
+    participant_row,
+    round_row,
+)
 
-__all__ = ["FederatedJob", "FederatedSlots", "FederatedTables", "FederatedTerms", "Stop"]
+__all__ = ["FederatedJob", "FederatedSlots"]
 
 LATE = "late"
 SURPLUS = "surplus"
 FAILED_ROUND = "failed"
 
 Waiting = Generator[simpy.Event, Any, None]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """When a job ends. Whichever comes first.
-
-    Attributes:
-        rounds: after so many.
-        accuracy: when the model has been at least so good,
-        for_rounds: so many times in a row.
-        simulated_s: after so long.
-        energy_j: when the participants have spent so much.
-        failed_rounds: after so many rounds in a row without an update.
-    """
-
-    rounds: float = inf
-    accuracy: float = inf
-    for_rounds: int = 1
-    simulated_s: float = inf
-    energy_j: float = inf
-    failed_rounds: float = inf
-
-
-@dataclass(frozen=True, slots=True)
-class FederatedTerms:
-    """What a federated job is to do.
-
-    Attributes:
-        site: where its coordinator is.
-        clients_per_round: K; of an asynchronous job, how many train at a time.
-        program: what each client does with its samples.
-        over_selection: so many times K are selected; the round is over when K updates have come.
-        deadline_s: of a round; infinity for none.
-        deadline_percentile: in its place, this percentile of the predicted times of the cohort.
-        sends_partial: whether clients that train at the deadline send what they have.
-        is_asynchronous: whether updates are taken as they come.
-        least_clients: a round begins with at least so many.
-        check_in_s: with fewer, the coordinator looks again after so long.
-        dropout: probability that a client breaks down while it trains, at a random moment.
-        stop: when it ends.
-        uplink_bytes: of an update, as it is sent,
-        downlink_bytes: and of the model.
-        starts_s: when it begins.
-        meter_noise: standard deviation of what phones' meters read, relative to the truth.
-    """
-
-    site: str
-    clients_per_round: int
-    program: LocalProgram
-    over_selection: float = 1.0
-    deadline_s: float = inf
-    deadline_percentile: float | None = None
-    sends_partial: bool = False
-    is_asynchronous: bool = False
-    least_clients: int = 1
-    check_in_s: float = 60.0
-    dropout: float = 0.0
-    stop: Stop = Stop()
-    uplink_bytes: float = 0.0
-    downlink_bytes: float = 0.0
-    starts_s: float = 0.0
-    meter_noise: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,80 +65,14 @@ class FederatedSlots:
     local_training: Slot[LocalTrainingObservation, LocalTraining, ParticipantOutcome]
 
 
-@dataclass(frozen=True, slots=True)
-class FederatedTables:
-    """The tables to fill, if wanted."""
-
-    rounds: Table | None = None
-    participants: Table | None = None
-    evaluations: Table | None = None
-    decisions: Table | None = None
-
-
-@dataclass(slots=True)
-class _Seat:
-    """One client's place in a round.
-
-    Attributes:
-        part: what it does.
-        program: as it was told.
-        ticket: of its update.
-        staleness: versions of the model since it began.
-        loss: mean of its training; NaN if it does not count.
-        final: its status, if that is not its part's own.
-    """
-
-    part: Part
-    program: LocalProgram
-    ticket: int
-    version: int
-    staleness: int = 0
-    loss: float = nan
-    final: str = ""
-    is_written: bool = False  # whether its last joule has been booked
-
-    @property
-    def status(self) -> str:
-        return self.final or self.part.status
-
-    @property
-    def counts(self) -> bool:
-        return self.status in (DONE, PARTIAL)
-
-
-@dataclass(slots=True)
-class _Round:
-    """A round, from its selection until its last joule has been booked."""
-
-    number: int
-    start_s: float
-    batch_size: int = 0
-    epochs: int = 0
-    seats: list[_Seat] = field(default_factory=list)
-    wanted: int = 0
-    end_s: float = nan
-    status: str = ""
-    score: Score = UNKNOWN
-    eligible: int = 0
-    deadline_s: float = inf
-    is_concluded: bool = False
-    energy_local_j: float = nan
-    energy_global_j: float = nan
-
-
 class FederatedJob:
     """One federated job.
 
     Args:
         clock: the clock.
-        fleet: all phones.
         name: the job's name.
-        rows: the numbers of its phones; client i is the i-th.
         terms: what it is to do.
-        model: what is trained.
-        samples: of each client; shape ``(clients,)``.
-        labels: samples by client and label.
-        idle_w: what a phone of each group draws that has nothing to do, by group's name.
+        roster: its clients.
         learner: keeps the model.
         slots: who decides.
         tables: to fill.
@@ -217,14 +88,9 @@ class FederatedJob:
     def __init__(
         self,
         clock: Clock,
-        fleet: Fleet,
         name: str,
-        rows: Sequence[int],
         terms: FederatedTerms,
-        model: ModelCost,
-        samples: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        idle_w: Mapping[str, float],
+        roster: Roster,
         learner: Learner,
         slots: FederatedSlots,
         tables: FederatedTables,
@@ -235,110 +101,28 @@ class FederatedJob:
         self.clock = clock
         self.name = name
         self.terms = terms
-        self.model = model
         self.learner = learner
         self.stopped_by = ""
         self.version = 0
-        self._fleet = fleet
-        self._rows = rows
+        self._roster = roster
+        self._clients = roster.clients
         self._slots = slots
         self._tables = tables
         self._eligibility = eligibility
         self._ended = ended
-        self._times = StepTimes(model)
-        self._tasks: dict[tuple[int, int, int, int | None], TrainingTask] = {}
         self._clients_per_round = terms.clients_per_round
         self._rounds_begun = 0
         self._energy_j = 0.0
         self._streak = 0
         self._failures = 0
         self._accuracy = nan
-        self._busy: dict[int, _Seat] = {}
-        self._open: dict[int, _Round] = {}  # rounds with joules still to be booked
+        self._busy: dict[int, Seat] = {}
+        self._open: dict[int, Round] = {}  # rounds with joules still to be booked
         self._has_ended = False
         self._wake: simpy.Event | None = None
         self._dropout_key = streams.key("dropout", name)
         self._noise_key = streams.key("meter", name)
-        self._describe(samples, labels, idle_w)
-        for index, group in enumerate(self._group_names):
-            if not self._costs[index].is_possible:
-                raise EdgesimError(
-                    f"{model.name} cannot be trained on any processor of phone group {group!r} "
-                    f"({self.clients.profiles[index]})"
-                )
-        if self._clients_per_round > len(rows):
-            raise EdgesimError(
-                f"clients_per_round is {self._clients_per_round}, but there are only {len(rows)} "
-                "clients"
-            )
         clock.call_at(terms.starts_s, Order.ARRIVAL, self._start)
-
-    def _describe(
-        self,
-        samples: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        idle_w: Mapping[str, float],
-    ) -> None:
-        """What there is to know of the clients."""
-        fleet, n = self._fleet, len(self._rows)
-        names: dict[str, int] = {}
-        profiles: list[str] = []
-        self._costs: list[TrainingCosts] = []
-        idle: list[float] = []
-        devices: list[str] = []
-        numbers = np.zeros(n, np.int64)
-        for client, row in enumerate(self._rows):
-            group, place = fleet.group_of(row)
-            if group.name not in names:
-                names[group.name] = len(names)
-                profiles.append(group.spec.profile)
-                self._costs.append(TrainingCosts(self._times, group.spec, group.governors))
-                idle.append(idle_w[group.name])
-            numbers[client] = names[group.name]
-            devices.append(group.devices[place])
-        self._idle_w = np.array(idle)
-        self._group_names = list(names)
-        self._loss: NDArray[np.float64] = np.full(n, nan)
-        self._duration_s: NDArray[np.float64] = np.full(n, nan)
-        self._last_round: NDArray[np.int64] = np.zeros(n, np.int64)
-        self.clients = Clients(
-            devices,
-            profiles,
-            _read_only(numbers),
-            _read_only(samples),
-            _read_only(labels),
-            _read_only(self._loss),
-            _read_only(self._last_round),
-            _read_only(self._duration_s),
-            self._options,
-            self._conditions,
-        )
-
-    def _options(self, client: int, batch_size: int) -> Sequence[TrainingOption]:
-        return self._costs_of(client).options(batch_size)
-
-    def _costs_of(self, client: int) -> TrainingCosts:
-        return self._costs[int(self.clients.group[client])]
-
-    def _conditions(self, client: int) -> Conditions:
-        phone = self._fleet.phone(self._rows[client])
-        phone.look()
-        link = None if phone.connection is None else phone.connection.link()
-        way = None if link is None else link.network.routes.get(self.terms.site)
-        app = phone.app if phone.is_on else phone.app_asked_for
-        thermal = phone.thermal
-        return Conditions(
-            phone.is_on,
-            "" if link is None else link.network.name,
-            nan if link is None else link.rssi_dbm if link.look() else nan,
-            None if link is None else link.look(),
-            app.cpu,
-            app.memory,
-            phone.battery.charge,
-            phone.battery.is_plugged,
-            nan if thermal is None else thermal.skin_c,
-            nan if way is None else 2.0 * way.half_rtt_s,
-        )
 
     # -- the coordinator --------------------------------------------------------------------------
 
@@ -370,7 +154,7 @@ class FederatedJob:
         self._end_if_over()
 
     def _asynchronous(self) -> Waiting:
-        current = _Round(self._next_number(), self.clock.now)
+        current = Round(self._next_number(), self.clock.now)
         self._open[current.number] = current
         while not self._is_to_stop():
             free = self._clients_per_round - len(self._busy)
@@ -400,7 +184,7 @@ class FederatedJob:
         self._leave_off(current)
         self._end_if_over()
 
-    def _leave_off(self, current: _Round) -> None:
+    def _leave_off(self, current: Round) -> None:
         """A round that will have no model."""
         if current.seats:
             current.status = current.status or UNFINISHED
@@ -429,25 +213,25 @@ class FederatedJob:
     # -- a round ----------------------------------------------------------------------------------
 
     def _eligible(self) -> NDArray[np.int64]:
-        mask = self._eligibility.at(self.clock.now) & (self.clients.samples > 0)
+        mask = self._eligibility.at(self.clock.now) & (self._clients.samples > 0)
         if self._busy:
             mask[list(self._busy)] = False
         return np.flatnonzero(mask)
 
-    def _open_round(self) -> _Round | None:
+    def _open_round(self) -> Round | None:
         """A round with clients to choose from, if there are enough."""
         eligible = self._eligible()
         wanted = ceil(self._clients_per_round * self.terms.over_selection - 1e-9)
         if len(eligible) < max(min(self.terms.least_clients, wanted), 1):
             return None
-        current = _Round(self._next_number(), self.clock.now)
+        current = Round(self._next_number(), self.clock.now)
         current.eligible = len(eligible)
         current.wanted = min(wanted, len(eligible))
         self._open[current.number] = current
         return current
 
     def _observation(
-        self, current: _Round, wanted: int, eligible: NDArray[np.int64]
+        self, current: Round, wanted: int, eligible: NDArray[np.int64]
     ) -> SelectionObservation:
         terms = self.terms
         return SelectionObservation(
@@ -456,19 +240,19 @@ class FederatedJob:
             current.number,
             wanted,
             eligible,
-            self.clients,
+            self._clients,
             terms.program.batch_size,
             terms.program.epochs,
             terms.deadline_s,
             self._accuracy,
-            self.model,
+            self._roster.model,
             terms.downlink_bytes,
             terms.uplink_bytes,
             self._what_if if self._slots.selection.needs_what_if else None,
         )
 
     def _select(
-        self, current: _Round
+        self, current: Round
     ) -> Generator[simpy.Event, Any, tuple[SelectionObservation, tuple[Participant, ...]]]:
         observation = self._observation(current, current.wanted, self._eligible())
         cohort = yield from self._ask_selection(observation)
@@ -498,12 +282,12 @@ class FederatedJob:
                 why = "twice" if client in seen else "who may not take part"
                 raise slot.error(f"chose client {client} {why}, at {self.clock.now:g} s")
             seen.add(client)
-            if not self._costs_of(client).has(target):
+            if not self._roster.has(Participant(client, target)):
                 known = ", ".join(
-                    str(o.target) for o in self._options(client, observation.batch_size)
+                    str(o.target) for o in self._roster.options(client, observation.batch_size)
                 )
                 raise slot.error(
-                    f"chose {target!s} for client {client} ({self.clients.devices[client]}); "
+                    f"chose {target!s} for client {client} ({self._clients.devices[client]}); "
                     f"possible: {known}"
                 )
         if not 1 <= len(cohort) <= observation.wanted:
@@ -513,17 +297,17 @@ class FederatedJob:
         return tuple(sorted(cohort))
 
     def _settle_parameters(
-        self, current: _Round, cohort: tuple[Participant, ...]
+        self, current: Round, cohort: tuple[Participant, ...]
     ) -> RoundParameters:
         terms, slot = self.terms, self._slots.parameters
         observation = ParametersObservation(
             self.clock.now,
             self.name,
             current.number,
-            self.clients,
+            self._clients,
             terms.deadline_s,
             self._accuracy,
-            self.model,
+            self._roster.model,
             cohort,
             self._clients_per_round,
             terms.program.batch_size,
@@ -535,13 +319,13 @@ class FederatedJob:
         pairs = [(parameters.batch_size, parameters.epochs), *parameters.own.values()]
         if parameters.clients_per_round < 1 or any(min(pair) < 1 for pair in pairs):
             raise slot.error(f"chose {parameters}: all of it must be at least 1")
-        self._clients_per_round = min(parameters.clients_per_round, len(self._rows))
+        self._clients_per_round = min(parameters.clients_per_round, len(self._roster))
         current.batch_size, current.epochs = parameters.batch_size, parameters.epochs
         self._parameters_observation = observation
         return parameters
 
     def _send_out(
-        self, current: _Round, participant: Participant, parameters: RoundParameters
+        self, current: Round, participant: Participant, parameters: RoundParameters
     ) -> None:
         """Tell a client what to do, and let it begin."""
         terms, client, slot = self.terms, participant.client, self._slots.local_training
@@ -550,25 +334,24 @@ class FederatedJob:
         answers: list[LocalTraining] = []
         slot.ask(
             LocalTrainingObservation(
-                self.clock.now, self.name, current.number, client, base, self.clients
+                self.clock.now, self.name, current.number, client, base, self._clients
             ),
             answers.append,
         )
         program, corrects = answers[0]
         if corrects and terms.is_asynchronous:
             raise slot.error("asks for control variates, which asynchronous jobs do not have")
-        samples = int(self.clients.samples[client])
-        phone = self._fleet.phone(self._rows[client])
+        phone = self._roster.phone(client)
         offline_s, reason = self._eligibility.until(client, self.clock.now)
         given = Assignment(
             current.number,
             participant,
             batch_size,
             epochs,
-            self._task(samples, program),
+            self._roster.task(client, program),
             terms.downlink_bytes * (1 + corrects),
             terms.uplink_bytes * (1 + corrects),
-            self._costs_of(client).resident_bytes(min(batch_size, samples)),
+            self._roster.resident_bytes(client, batch_size),
             terms.site,
             self._breaks_down_after_s(current, participant, batch_size, epochs),
             offline_s,
@@ -576,54 +359,41 @@ class FederatedJob:
         )
         part = Part(self.clock, self.name, phone, given, self._part_over, self._part_written)
         ticket = self.learner.begin(client, current.number, program, corrects=corrects)
-        seat = _Seat(part, program, ticket, self.version)
+        seat = Seat(part, program, ticket, self.version)
         current.seats.append(seat)
         self._busy[client] = seat
-        self._last_round[client] = current.number
+        self._roster.takes_part(client, current.number)
         part.begin()
 
-    def _task(self, samples: int, program: LocalProgram) -> TrainingTask:
-        key = (samples, program.batch_size, program.epochs, program.steps)
-        found = self._tasks.get(key)
-        if found is None:
-            found = self._tasks[key] = TrainingTask(
-                self._times, samples, program.batch_size, program.epochs, program.steps
-            )
-        return found
-
     def _breaks_down_after_s(
-        self, current: _Round, participant: Participant, batch_size: int, epochs: int
+        self, current: Round, participant: Participant, batch_size: int, epochs: int
     ) -> float:
         """After how much time of training a client breaks down: the same under every controller."""
         if not self.terms.dropout:
             return inf
         client = participant.client
-        draw = current.number * len(self._rows) + client
+        draw = current.number * len(self._roster) + client
         chance, moment = uniforms(self._dropout_key, 2 * draw, 2).tolist()
         if chance >= self.terms.dropout:
             return inf
-        option = self._option(participant, batch_size)
-        return float(moment) * option.step_s * self.clients.steps(client, batch_size, epochs)
-
-    def _option(self, participant: Participant, batch_size: int) -> TrainingOption:
-        options = self._options(participant.client, batch_size)
-        return next(option for option in options if option.target == participant.target)
+        option = self._roster.option(participant, batch_size)
+        return float(moment) * option.step_s * self._clients.steps(client, batch_size, epochs)
 
     def _set_deadline(
-        self, current: _Round, cohort: Sequence[Participant], parameters: RoundParameters
+        self, current: Round, cohort: Sequence[Participant], parameters: RoundParameters
     ) -> None:
         terms = self.terms
         deadline_s = terms.deadline_s
         if terms.deadline_percentile is not None:
-            networks = Counter(self._conditions(each.client).network for each in cohort)
+            networks = Counter(self._clients.conditions(each.client).network for each in cohort)
             predicted = [
                 predicted_s(
-                    self.clients,
+                    self._clients,
                     each.client,
-                    self._option(each, parameters.of(each.client)[0]),
+                    self._roster.option(each, parameters.of(each.client)[0]),
                     parameters.of(each.client),
                     (terms.downlink_bytes, terms.uplink_bytes),
-                    networks[self._conditions(each.client).network],
+                    networks[self._clients.conditions(each.client).network],
                 )
                 for each in cohort
             ]
@@ -637,7 +407,7 @@ class FederatedJob:
             current.start_s + deadline_s, Order.COMPLETION, self._time_is_up, current
         )
 
-    def _time_is_up(self, current: _Round) -> None:
+    def _time_is_up(self, current: Round) -> None:
         """The deadline of a round has come."""
         if current.status:
             return
@@ -669,7 +439,7 @@ class FederatedJob:
                 each.part.lose(SURPLUS)
             self._notify()
 
-    def _clients_wanted(self, current: _Round) -> int:
+    def _clients_wanted(self, current: Round) -> int:
         """How many updates close a round: K, or all where nobody is selected in excess."""
         if self.terms.over_selection <= 1.0:
             return len(current.seats)
@@ -682,7 +452,7 @@ class FederatedJob:
 
     # -- its end ----------------------------------------------------------------------------------
 
-    def _conclude(self, current: _Round) -> None:
+    def _conclude(self, current: Round) -> None:
         """Make of a round's updates the next model."""
         current.end_s = self.clock.now
         seats = [seat for seat in current.seats if seat.counts]
@@ -697,7 +467,7 @@ class FederatedJob:
         self._failures = self._failures + 1 if current.status == FAILED_ROUND else 0
         self._account(current)
 
-    def _take(self, seat: _Seat, current: _Round) -> bool:
+    def _take(self, seat: Seat, current: Round) -> bool:
         """Take in what came of a client of an asynchronous job; says whether there is a new model."""
         if not seat.counts:
             self.learner.withdraw(seat.ticket)
@@ -712,9 +482,9 @@ class FederatedJob:
             self._judge(current, progress)
         return progress.is_new
 
-    def _next_version(self, current: _Round) -> _Round:
+    def _next_version(self, current: Round) -> Round:
         """Those still at work belong to the round that they will end in."""
-        following = _Round(self._next_number(), self.clock.now)
+        following = Round(self._next_number(), self.clock.now)
         self._open[following.number] = following
         busy = list(self._busy.values())
         current.seats, following.seats = (
@@ -727,17 +497,16 @@ class FederatedJob:
         self._write_if_settled(current)
         return following
 
-    def _note(self, progress: Progress, seats: Sequence[_Seat]) -> None:
+    def _note(self, progress: Progress, seats: Sequence[Seat]) -> None:
         for seat in seats:
             client = seat.part.given.participant.client
             if seat.ticket in progress.diverged:
                 seat.final = FAILED + "diverged"
                 continue
             seat.loss = progress.losses.get(seat.ticket, nan)
-            self._loss[client] = seat.loss
-            self._duration_s[client] = self.clock.now - seat.part.start_s
+            self._roster.has_trained(client, seat.loss, self.clock.now - seat.part.start_s)
 
-    def _judge(self, current: _Round, progress: Progress) -> None:
+    def _judge(self, current: Round, progress: Progress) -> None:
         current.score = progress.score
         if not isnan(progress.score.accuracy):
             self._accuracy = progress.score.accuracy
@@ -752,32 +521,28 @@ class FederatedJob:
         for group, score in {"all": progress.score, **progress.groups}.items():
             table.add((self.name, number, group, score.accuracy, score.loss, score.samples))
 
-    def _account(self, current: _Round) -> None:
+    def _account(self, current: Round) -> None:
         """AutoFL's local and global energy of a round (MICRO 2021, section 4.2)."""
         lasted_s = current.end_s - current.start_s
-        idle_w = self._idle_w[self.clients.group]
-        taking_part = [seat.part.given.participant.client for seat in current.seats]
         local_j = sum(self._by_equation_j(seat, lasted_s) for seat in current.seats)
-        everybody_w = float(
-            np.bincount(self.clients.group, minlength=len(self._idle_w)) @ self._idle_w
-        )
-        others_w = everybody_w - float(idle_w[taking_part].sum())
+        taking_part = [seat.part.given.participant.client for seat in current.seats]
         current.energy_local_j = float(local_j)
+        others_w = self._roster.idle_w_but(taking_part)
         current.energy_global_j = float(local_j + others_w * lasted_s)
         self._energy_j += sum(seat.part.energy_j for seat in current.seats)
 
-    def _by_equation_j(self, seat: _Seat, lasted_s: float) -> float:
+    def _by_equation_j(self, seat: Seat, lasted_s: float) -> float:
         """Compute and communication by AutoFL's equations, as its profile has the watts."""
         part = seat.part
         client = part.given.participant.client
-        idle_j = float(self._idle_w[self.clients.group[client]]) * lasted_s
+        idle_j = self._roster.idle_w_of(client) * lasted_s
         upload = part.phase("upload")
         sending_j = 0.0 if upload is None else part.transmit_w * upload.seconds
         return part.compute_j + sending_j + idle_j
 
     def _teach(
         self,
-        current: _Round,
+        current: Round,
         observation: SelectionObservation,
         cohort: tuple[Participant, ...],
         parameters: RoundParameters,
@@ -798,7 +563,7 @@ class FederatedJob:
         chosen = f"B={parameters.batch_size} E={parameters.epochs} K={parameters.clients_per_round}"
         rows = [("parameters", f"round {current.number}", chosen)]
         rows += [
-            ("selection", self.clients.devices[client], str(target)) for client, target in cohort
+            ("selection", self._clients.devices[client], str(target)) for client, target in cohort
         ]
         for name, subject, decision in rows:
             slot: Slot[Any, Any, Any] = getattr(slots, name)
@@ -817,7 +582,7 @@ class FederatedJob:
                 )
             )
 
-    def _outcome(self, current: _Round, accuracy_before: float) -> RoundOutcome:
+    def _outcome(self, current: Round, accuracy_before: float) -> RoundOutcome:
         lasted_s = current.end_s - current.start_s
         return RoundOutcome(
             current.number,
@@ -828,10 +593,10 @@ class FederatedJob:
             tuple(self._participant_outcome(seat) for seat in current.seats),
             current.energy_local_j,
             current.energy_global_j,
-            tuple((self._idle_w * lasted_s).tolist()),
+            tuple((self._roster.idle_w * lasted_s).tolist()),
         )
 
-    def _participant_outcome(self, seat: _Seat) -> ParticipantOutcome:
+    def _participant_outcome(self, seat: Seat) -> ParticipantOutcome:
         part = seat.part
         given = part.given
         seconds = {phase.name: phase.seconds for phase in part.phases}
@@ -856,7 +621,7 @@ class FederatedJob:
         noise = self.terms.meter_noise
         if not noise:
             return part.energy_j
-        draw = part.given.round * len(self._rows) + part.given.participant.client
+        draw = part.given.round * len(self._roster) + part.given.participant.client
         error = float(normals(self._noise_key, draw, 1)[0])
         return max(part.energy_j * (1.0 + noise * error), 0.0)
 
@@ -870,7 +635,7 @@ class FederatedJob:
         next(seat for seat in current.seats if seat.part is part).is_written = True
         self._write_if_settled(current)
 
-    def _write_if_settled(self, current: _Round) -> None:
+    def _write_if_settled(self, current: Round) -> None:
         if current.is_concluded and all(seat.is_written for seat in current.seats):
             del self._open[current.number]
             self._write(current)
@@ -882,72 +647,19 @@ class FederatedJob:
             self._has_ended = True
             self._ended()
 
-    def _write(self, current: _Round) -> None:
+    def _write(self, current: Round) -> None:
         """The row of a round, and those of its clients."""
-        if self._tables.participants is not None:
-            for seat in current.seats:
-                self._tables.participants.add(self._participant_row(current, seat))
-        if self._tables.rounds is None:
-            return
-        end_s = current.end_s
-        if isnan(end_s):
-            end_s = self.clock.now
-        completed = [seat for seat in current.seats if seat.counts]
-        ledger_j = sum(seat.part.energy_j for seat in current.seats)
-        used_j = sum(seat.part.energy_j for seat in completed)
-        sent = [seat for seat in current.seats if seat.part.phase("upload") is not None]
-        self._tables.rounds.add(
-            (
-                self.name,
-                current.number,
-                current.start_s,
-                end_s - current.start_s,
-                current.status,
-                current.eligible,
-                len(current.seats),
-                len(completed),
-                len(current.seats) - len(completed),
-                current.batch_size,
-                current.epochs,
-                None if current.deadline_s == inf else current.deadline_s,
-                _known(current.score.accuracy),
-                _known(current.score.loss),
-                _known(current.energy_local_j),
-                _known(current.energy_global_j),
-                ledger_j,
-                ledger_j - used_j,
-                sum(seat.part.given.uplink_bytes for seat in sent),
+        rounds, participants = self._tables.rounds, self._tables.participants
+        if rounds is not None:
+            rounds.add(round_row(self.name, current, self.clock.now))
+        if participants is not None:
+            is_asynchronous = self.terms.is_asynchronous
+            participants.add_all(
+                participant_row(
+                    self.name, current, seat, self._clients, is_asynchronous=is_asynchronous
+                )
+                for seat in current.seats
             )
-        )
-
-    def _participant_row(self, current: _Round, seat: _Seat) -> tuple[Any, ...]:
-        part, given = seat.part, seat.part.given
-        participant = given.participant
-        phases = {phase.name: phase for phase in part.phases}
-        names = ("download", "training", "upload")
-        seconds = [phases[n].seconds if n in phases else None for n in names]
-        joules = [phases[n].energy_j if n in phases else None for n in names]
-        return (
-            self.name,
-            current.number,
-            part.device,
-            participant.client,
-            self.clients.profiles[self.clients.group[participant.client]],
-            str(participant.target),
-            seat.status,
-            int(self.clients.samples[participant.client]),
-            given.batch_size,
-            given.epochs,
-            part.steps if seat.counts else None,
-            seat.staleness if self.terms.is_asynchronous else None,
-            part.start_s,
-            *seconds,
-            *joules,
-            part.energy_j,
-            _known(seat.loss),
-            _known(part.rssi_dbm),
-            part.co_cpu,
-        )
 
     def cut_off(self) -> None:
         """The run is over: settle what is under way. Its radios must settle next."""
@@ -976,34 +688,16 @@ class FederatedJob:
     def _what_if(self, cohort: Sequence[Participant]) -> RoundForecast:
         """What would come of a cohort, each client as if the others were not there."""
         terms, now_s = self.terms, self.clock.now
+        payload_bytes = (terms.downlink_bytes, terms.uplink_bytes)
         finish_s, joules, late = [], [], []
-        for client, target in cohort:
-            phone = self._fleet.phone(self._rows[client])
-            phone.look()
-            end_s, energy_j = forecast_part(
-                phone,
-                terms.site,
-                target.processor,
-                target.level,
-                self._task(int(self.clients.samples[client]), terms.program),
-                (terms.downlink_bytes, terms.uplink_bytes),
-            )
-            if end_s >= self._eligibility.until(client, now_s)[0]:
+        for participant in cohort:
+            end_s, energy_j = self._roster.forecast(participant, terms.program, payload_bytes)
+            if end_s >= self._eligibility.until(participant.client, now_s)[0]:
                 end_s = inf
             finish_s.append(end_s - now_s)
             joules.append(energy_j)
             if end_s - now_s > terms.deadline_s or end_s == inf:
-                late.append(client)
+                late.append(participant.client)
         back = [each for each in finish_s if each <= terms.deadline_s and each < inf]
         lasts_s = terms.deadline_s if late and terms.deadline_s < inf else max(back, default=inf)
         return RoundForecast(lasts_s, sum(joules), tuple(late), tuple(finish_s), tuple(joules))
-
-
-def _read_only(array: Any) -> Any:
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _known(number: float) -> float | None:
-    return None if isnan(number) else number

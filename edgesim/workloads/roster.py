@@ -1,0 +1,197 @@
+"""The clients of a federated job: their phones, their data, what training costs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.controllers.federated import Clients, Conditions, Participant, TrainingOption
+from edgesim.core.errors import EdgesimError
+from edgesim.hardware.fleet import Fleet
+from edgesim.hardware.phone import Phone
+from edgesim.learning.program import LocalProgram
+from edgesim.nn.model import ModelCost
+from edgesim.workloads.local_training import StepTimes, TrainingCosts, TrainingTask
+from edgesim.workloads.what_if import forecast_part
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """All clients of a job. Client i is the i-th of its phones.
+
+    Args:
+        fleet: all phones.
+        rows: the numbers of the job's phones.
+        site: where the coordinator is.
+        model: what is trained.
+        samples: of each client; shape ``(clients,)``.
+        labels: samples by client and label.
+        idle_w: what a phone of each group draws that has nothing to do, by the group's name.
+
+    Attributes:
+        clients: as controllers see them.
+        model: what is trained.
+        idle_w: by number of group.
+
+    Raises:
+        EdgesimError: if the phones of a group cannot train the model at all.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        rows: Sequence[int],
+        site: str,
+        model: ModelCost,
+        samples: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        idle_w: Mapping[str, float],
+    ) -> None:
+        self.model = model
+        self._fleet = fleet
+        self._rows = rows
+        self._site = site
+        self._times = StepTimes(model)
+        self._tasks: dict[tuple[int, int, int, int | None], TrainingTask] = {}
+        self._costs: list[TrainingCosts] = []
+        n = len(rows)
+        numbers: dict[str, int] = {}
+        profiles: list[str] = []
+        devices: list[str] = []
+        group_of = np.zeros(n, np.int64)
+        for client, row in enumerate(rows):
+            group, place = fleet.group_of(row)
+            if group.name not in numbers:
+                numbers[group.name] = len(numbers)
+                profiles.append(group.spec.profile)
+                self._costs.append(TrainingCosts(self._times, group.spec, group.governors))
+                if not self._costs[-1].is_possible:
+                    raise EdgesimError(
+                        f"{model.name} cannot be trained on any processor of phone group "
+                        f"{group.name!r} ({group.spec.profile})"
+                    )
+            group_of[client] = numbers[group.name]
+            devices.append(group.devices[place])
+        self.idle_w: NDArray[np.float64] = np.array([idle_w[name] for name in numbers])
+        self._loss: NDArray[np.float64] = np.full(n, nan)
+        self._duration_s: NDArray[np.float64] = np.full(n, nan)
+        self._last_round: NDArray[np.int64] = np.zeros(n, np.int64)
+        self.clients = Clients(
+            devices,
+            profiles,
+            _read_only(group_of),
+            _read_only(samples),
+            _read_only(labels),
+            _read_only(self._loss),
+            _read_only(self._last_round),
+            _read_only(self._duration_s),
+            self.options,
+            self.conditions,
+        )
+        sizes = np.bincount(group_of, minlength=len(numbers))
+        self._everybody_w = float(sizes @ self.idle_w)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def phone(self, client: int) -> Phone:
+        """A client's phone."""
+        return self._fleet.phone(self._rows[client])
+
+    # -- what it costs ----------------------------------------------------------------------------
+
+    def options(self, client: int, batch_size: int) -> Sequence[TrainingOption]:
+        """Where a client can train, with the promises for a batch size."""
+        return self._costs_of(client).options(batch_size)
+
+    def option(self, participant: Participant, batch_size: int) -> TrainingOption:
+        """The promise for where a participant trains."""
+        options = self.options(participant.client, batch_size)
+        return next(option for option in options if option.target == participant.target)
+
+    def has(self, participant: Participant) -> bool:
+        """Whether its phone can train there."""
+        return self._costs_of(participant.client).has(participant.target)
+
+    def resident_bytes(self, client: int, batch_size: int) -> int:
+        """Memory that training takes on its phone."""
+        samples = int(self.clients.samples[client])
+        return self._costs_of(client).resident_bytes(min(batch_size, samples))
+
+    def task(self, client: int, program: LocalProgram) -> TrainingTask:
+        """What a program is for the client's processor."""
+        samples = int(self.clients.samples[client])
+        key = (samples, program.batch_size, program.epochs, program.steps)
+        found = self._tasks.get(key)
+        if found is None:
+            found = self._tasks[key] = TrainingTask(
+                self._times, samples, program.batch_size, program.epochs, program.steps
+            )
+        return found
+
+    def idle_w_of(self, client: int) -> float:
+        """Watts of its phone with nothing to do."""
+        return float(self.idle_w[self.clients.group[client]])
+
+    def idle_w_but(self, clients: Sequence[int]) -> float:
+        """Watts of all phones but these, with nothing to do."""
+        return self._everybody_w - float(self.idle_w[self.clients.group[list(clients)]].sum())
+
+    def _costs_of(self, client: int) -> TrainingCosts:
+        return self._costs[int(self.clients.group[client])]
+
+    # -- how it is --------------------------------------------------------------------------------
+
+    def conditions(self, client: int) -> Conditions:
+        """How a client's phone is now."""
+        phone = self.phone(client)
+        phone.look()
+        link = None if phone.connection is None else phone.connection.link()
+        state = None if link is None else link.look()
+        way = None if link is None else link.network.routes.get(self._site)
+        app = phone.app if phone.is_on else phone.app_asked_for
+        thermal = phone.thermal
+        return Conditions(
+            phone.is_on,
+            "" if link is None else link.network.name,
+            nan if link is None else link.rssi_dbm,
+            state,
+            app.cpu,
+            app.memory,
+            phone.battery.charge,
+            phone.battery.is_plugged,
+            nan if thermal is None else thermal.skin_c,
+            nan if way is None else 2.0 * way.half_rtt_s,
+        )
+
+    def forecast(
+        self, participant: Participant, program: LocalProgram, payload_bytes: tuple[float, float]
+    ) -> tuple[float, float]:
+        """When a client would be back that begins now, and its joules; see :func:`forecast_part`."""
+        client, target = participant
+        phone = self.phone(client)
+        phone.look()
+        task = self.task(client, program)
+        return forecast_part(phone, self._site, target.processor, target.level, task, payload_bytes)
+
+    # -- what it has done -------------------------------------------------------------------------
+
+    def takes_part(self, client: int, round_number: int) -> None:
+        """It has been selected."""
+        self._last_round[client] = round_number
+
+    def has_trained(self, client: int, loss: float, took_s: float) -> None:
+        """Its update has come."""
+        self._loss[client] = loss
+        self._duration_s[client] = took_s
+
+
+def _read_only(array: Any) -> Any:
+    view = array.view()
+    view.flags.writeable = False
+    return view
