@@ -107,6 +107,22 @@ def resume(
         raise typer.Exit(130)
 
 
+@app.command("fit-curve")
+def fit_curve(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN_DIR...", help="Runs that were really trained.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("curve.yaml"),
+    job: Annotated[
+        str | None, typer.Option(help="The federated job, if runs have several.")
+    ] = None,
+) -> None:
+    """Fit a learning curve to recorded runs, for jobs with mode: fitted."""
+    from edgesim.cli.fitting import fit
+
+    fit(folders, out, job)
+
+
 @app.command()
 def sweep(
     scenario: Annotated[str, typer.Argument(help="A file, or the name of a shipped scenario.")],

@@ -121,6 +121,10 @@ _ALL = (
             "energy_ledger_j": "real",  # booked to the participants, tails included
             "energy_wasted_j": "real",  # of that, of those whose update does not count
             "uplink_bytes": "real",
+            # How far labels are from those of all (total variation distance, 0 to 1), of updates that
+            # count: mean over clients, and of all of them together; null without labels.
+            "client_skew": "real",
+            "cohort_skew": "real",
         },
         ("job", "round"),
     ),

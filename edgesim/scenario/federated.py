@@ -21,6 +21,7 @@ from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.learning.program import LocalProgram
 from edgesim.nn.model import BYTES_PER_VALUE, ModelCost
 from edgesim.nn.zoo import ZOO
+from edgesim.scenario.curve_files import read_curve
 from edgesim.scenario.federated_schema import (
     CompressionSpec,
     FederatedJobSpec,
@@ -31,7 +32,7 @@ from edgesim.scenario.journal import Journal
 from edgesim.workloads.availability import NightsBank
 from edgesim.workloads.eligibility import Eligibility, Requirement
 from edgesim.workloads.federated import FederatedJob, FederatedSlots
-from edgesim.workloads.learners import Learner, Trained, Untrained
+from edgesim.workloads.learners import Fitted, Learner, Trained, Untrained
 from edgesim.workloads.roster import Roster
 from edgesim.workloads.rounds import FederatedTables, FederatedTerms, Stop
 
@@ -108,10 +109,18 @@ def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: S
     except EdgesimError as error:
         raise wrong("partition", error) from None
     labels = partition.histogram(dataset.train.labels, len(dataset.classes))
+    curve = None
+    if spec.curve is not None:
+        try:
+            curve = read_curve(path.parent / spec.curve)
+        except EdgesimError as error:
+            raise wrong("curve", error) from None
 
     def learner(aggregation: Any, journal: Journal) -> Learner:
         if spec.mode == "timing_only":
             return Untrained()
+        if curve is not None:
+            return Fitted(curve, labels)
         assert module is not None
         return Trained(
             dataset,

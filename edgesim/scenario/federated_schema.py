@@ -151,8 +151,11 @@ class FederatedJobSpec(Schema):
     model: Named = NamedSpec(name="mlp")
     """What learns: `edgesim list models`, those to be trained; where nothing is trained also those of the
     zoo."""
-    mode: Literal["trained", "timing_only"] = "trained"
-    """Whether models are really trained; else there is time and energy, and no accuracy."""
+    mode: Literal["trained", "timing_only", "fitted"] = "trained"
+    """Whether models are really trained; else there is time and energy, and no accuracy, or that of a curve
+    fitted to recorded runs."""
+    curve: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """With ``fitted``: the curve's file, relative to the scenario; `edgesim fit-curve` makes one."""
     samples_per_client: Whole | None = None
     """With ``timing_only``: so many for each client, in place of dataset and partition."""
     clients_per_round: Annotated[int, Field(ge=1, le=1_000_000)] = 10
@@ -192,4 +195,8 @@ class FederatedJobSpec(Schema):
     def _modes(self) -> Self:
         if self.samples_per_client is not None and self.mode != "timing_only":
             raise ValueError("samples_per_client goes with mode: timing_only; else data has them")
+        if (self.curve is None) == (self.mode == "fitted"):
+            raise ValueError("mode: fitted needs a curve, and only that has one")
+        if self.mode == "fitted" and self.rounds.kind == "asynchronous":
+            raise ValueError("a fitted curve serves synchronous jobs only")
         return self

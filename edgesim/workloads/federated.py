@@ -651,7 +651,7 @@ class FederatedJob:
         """The row of a round, and those of its clients."""
         rounds, participants = self._tables.rounds, self._tables.participants
         if rounds is not None:
-            rounds.add(round_row(self.name, current, self.clock.now))
+            rounds.add(round_row(self.name, current, self.clock.now, self._clients))
         if participants is not None:
             is_asynchronous = self.terms.is_asynchronous
             participants.add_all(
@@ -683,6 +683,7 @@ class FederatedJob:
             "stopped_by": self.stopped_by,
             "target_accuracy": None if target == inf else target,
             "for_rounds": self.terms.stop.for_rounds,
+            "accuracy_rmse": self.learner.error,
         }
 
     def _what_if(self, cohort: Sequence[Participant]) -> RoundForecast:

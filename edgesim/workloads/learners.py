@@ -2,6 +2,7 @@
 
 =================  =============================================================================
 :class:`Trained`   models are really trained; the update of a client is worked out when it counts
+:class:`Fitted`    accuracy by a curve fitted to recorded training
 :class:`Untrained` no accuracy: time and energy alone
 =================  =============================================================================
 """
@@ -18,15 +19,18 @@ from edgesim.core.random import Streams
 from edgesim.learning.program import LocalProgram
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from edgesim.learning.aggregation import Aggregation, AsyncAggregation
     from edgesim.learning.compression import Compression
+    from edgesim.learning.curves import LearningCurve
     from edgesim.learning.data import Dataset
     from edgesim.learning.partition import Partition
     from edgesim.learning.tasks import Task, Update
 
-__all__ = ["Learner", "Progress", "Score", "Trained", "Untrained"]
+__all__ = ["Fitted", "Learner", "Progress", "Score", "Trained", "Untrained"]
 
 
 class Score(NamedTuple):
@@ -83,9 +87,11 @@ class Learner(Protocol):
 
     Attributes:
         source: where accuracies come from: ``trained``, ``fitted`` or ``none``.
+        error: root mean square error of accuracies that are fitted; else ``None``.
     """
 
     source: str
+    error: float | None
 
     def first(self) -> Progress:
         """How good the model is before any training."""
@@ -112,6 +118,7 @@ class Untrained:
     """No learning at all: for time and energy alone."""
 
     source = "none"
+    error: float | None = None
 
     def __init__(self) -> None:
         self._tickets = 0
@@ -142,6 +149,86 @@ class Untrained:
         return Progress(True)
 
 
+class Fitted:
+    """Accuracy by a curve that was fitted to recorded training.
+
+    Args:
+        curve: the curve.
+        labels: samples of each client (rows) and label (columns).
+    """
+
+    source = "fitted"
+
+    def __init__(self, curve: LearningCurve, labels: NDArray[np.int64]) -> None:
+        from edgesim.learning.curves import label_skew
+
+        self.error: float | None = curve.fit.rmse
+        self._curve = curve
+        self._labels = labels
+        self._of_all = labels.sum(axis=0)
+        self._skew = label_skew(labels, self._of_all)
+        self._begun: dict[int, tuple[int, LocalProgram]] = {}
+        self._tickets = 0
+        self._lost = 0
+        self._progress = 0.0
+
+    def first(self) -> Progress:
+        """Where the curve starts."""
+        return Progress(True, Score(self._curve.start, nan, 0))
+
+    def begin(
+        self, client: int, round_number: int, program: LocalProgram, *, corrects: bool
+    ) -> int:
+        """Gives the ticket of its update."""
+        self._tickets += 1
+        self._begun[self._tickets] = (client, program)
+        return self._tickets
+
+    def shorten(self, ticket: int, steps: int) -> None:
+        """Part of its epochs have been done."""
+        client, program = self._begun[ticket]
+        self._begun[ticket] = (client, replace(program, steps=steps))
+
+    def withdraw(self, ticket: int) -> None:
+        """One update less."""
+        if self._begun.pop(ticket, None) is not None:
+            self._lost += 1
+
+    def conclude(self, tickets: Sequence[int]) -> Progress:
+        """Go on along the curve."""
+        from edgesim.learning.curves import RoundRecord, label_skew
+
+        if not tickets:
+            return Progress(False)
+        begun = [self._begun.pop(ticket) for ticket in tickets]
+        clients = [client for client, _ in begun]
+        cohort = self._labels[clients].sum(axis=0)
+        record = RoundRecord(
+            sum(program.batch_size for _, program in begun) / len(begun),
+            sum(self._epochs(client, program) for client, program in begun) / len(begun),
+            len(begun),
+            len(begun) / (len(begun) + self._lost),
+            float(self._skew[clients].mean()),
+            float(label_skew(cohort, self._of_all)),
+            nan,
+        )
+        self._lost = 0
+        self._progress += self._curve.progress(record)
+        return Progress(True, Score(self._curve.accuracy(self._progress), nan, 0))
+
+    def receive(self, ticket: int) -> Progress:
+        """Curves are of rounds."""
+        raise EdgesimError("a fitted curve serves synchronous jobs only")
+
+    def _epochs(self, client: int, program: LocalProgram) -> float:
+        """Passes over its samples, also of a client that was cut short."""
+        whole = program.epochs
+        if program.steps is None:
+            return whole
+        samples = int(self._labels[client].sum())
+        return whole * program.steps_for(samples) / replace(program, steps=None).steps_for(samples)
+
+
 @dataclass(frozen=True)
 class _Begun:
     """What a ticket stands for."""
@@ -170,6 +257,7 @@ class Trained:
     """
 
     source = "trained"
+    error: float | None = None
 
     def __init__(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan, nan
 from typing import Any
 
 from edgesim.controllers.federated import Clients
 from edgesim.core.recorder import Table
+from edgesim.learning.curves import label_skew
 from edgesim.learning.program import LocalProgram
 from edgesim.workloads.learners import UNKNOWN, Score
 from edgesim.workloads.participation import DONE, PARTIAL, Part
@@ -165,7 +167,7 @@ class Round:
     energy_global_j: float = nan
 
 
-def round_row(job: str, current: Round, now_s: float) -> tuple[Any, ...]:
+def round_row(job: str, current: Round, now_s: float, clients: Clients) -> tuple[Any, ...]:
     """A round's row in the table ``rounds``."""
     end_s = now_s if isnan(current.end_s) else current.end_s
     completed = [seat for seat in current.seats if seat.counts]
@@ -192,7 +194,17 @@ def round_row(job: str, current: Round, now_s: float) -> tuple[Any, ...]:
         ledger_j,
         ledger_j - used_j,
         sum(seat.part.given.uplink_bytes for seat in sent),
+        *_skews([seat.part.given.participant.client for seat in completed], clients),
     )
+
+
+def _skews(chosen: Sequence[int], clients: Clients) -> tuple[float | None, float | None]:
+    """Skew of labels of these clients, on average and all together."""
+    if not chosen or not clients.labels.shape[1]:
+        return None, None
+    of_all = clients.labels.sum(axis=0)
+    own = clients.labels[list(chosen)]
+    return float(label_skew(own, of_all).mean()), float(label_skew(own.sum(axis=0), of_all))
 
 
 def participant_row(
