@@ -16,23 +16,31 @@ import pandas as pd
 
 from edgesim.controllers.slots import DEVICE
 from edgesim.core.errors import EdgesimError, did_you_mean
+from edgesim.results.drawing import COLOURS, Results, axes_or_new, clean, named
+from edgesim.results.federated_plots import (
+    accuracy_over,
+    client_timeline,
+    energy_by_profile,
+    energy_per_round,
+)
 from edgesim.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "accuracy_over",
     "charge_over_time",
+    "client_timeline",
     "energy_by_component",
     "energy_by_device",
+    "energy_by_profile",
+    "energy_per_round",
     "latency_against_deadline",
     "placement",
     "power_over_frequency",
     "state_over_time",
 ]
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 
 # One colour per component and activity, the same in every figure.
 _USES = {
@@ -55,8 +63,6 @@ _USES = {
 }
 _OTHER_USES = ("#CC79A7", "#44AA99", "#000000")
 
-Results = Result | Mapping[str, Result]
-
 
 def energy_by_component(results: Results, *, ax: Axes | None = None) -> Axes:
     """Joules of all phones, stacked by component and activity, one bar per result.
@@ -65,7 +71,7 @@ def energy_by_component(results: Results, *, ax: Axes | None = None) -> Axes:
         results: one result, or several by name (an :class:`edgesim.Comparison`).
         ax: where to draw; by default a new figure.
     """
-    rows = {name: _phone_energy(result) for name, result in _named(results).items()}
+    rows = {name: _phone_energy(result) for name, result in named(results).items()}
     return _stacked(rows, "energy of all phones (J)", ax)
 
 
@@ -110,9 +116,9 @@ def state_over_time(
         known = sorted(set(states.quantity))
         hint = did_you_mean(quantity, known) if known else "the scenario records no states"
         raise EdgesimError(f"{result.name}: no {quantity!r} was recorded; {hint}")
-    ax = _axes(ax, height=3.0)
+    ax = axes_or_new(ax, height=3.0)
     moves = quantity in ("charge", "die_c", "skin_c")
-    for colour, (phone, states_of) in zip(cycle(_COLOURS), rows.groupby("device"), strict=False):
+    for colour, (phone, states_of) in zip(cycle(COLOURS), rows.groupby("device"), strict=False):
         ax.plot(
             states_of.time_s,
             states_of.value,
@@ -124,7 +130,7 @@ def state_over_time(
     ax.set_xlabel("simulated time (s)")
     ax.set_ylabel(quantity)
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    return _clean(ax)
+    return clean(ax)
 
 
 def power_over_frequency(
@@ -144,8 +150,8 @@ def power_over_frequency(
     from edgesim.hardware.profiles import PhoneProfile
 
     catalogue = shipped()
-    ax = _axes(ax, height=4.2)
-    colours = cycle(_COLOURS)
+    ax = axes_or_new(ax, height=4.2)
+    colours = cycle(COLOURS)
     for name in profiles:
         profile = catalogue.profile(name)
         chip = profile.soc if isinstance(profile, PhoneProfile) else name
@@ -164,7 +170,7 @@ def power_over_frequency(
     ax.set_ylabel("one busy core (W)" if kind == "cpu" else "busy (W)")
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    return _clean(ax)
+    return clean(ax)
 
 
 def latency_against_deadline(
@@ -183,9 +189,9 @@ def latency_against_deadline(
     Raises:
         EdgesimError: if there are no requests with a deadline.
     """
-    lines = {name: _with_deadline(result, job) for name, result in _named(results).items()}
-    ax = _axes(ax, height=3.6)
-    for colour, (name, rows) in zip(cycle(_COLOURS), lines.items(), strict=False):
+    lines = {name: _with_deadline(result, job) for name, result in named(results).items()}
+    ax = axes_or_new(ax, height=3.6)
+    for colour, (name, rows) in zip(cycle(COLOURS), lines.items(), strict=False):
         multiple = np.sort((rows.latency_s / rows.deadline_s).dropna().to_numpy())
         share = np.arange(1, len(multiple) + 1) / len(rows)
         late = float((~rows.deadline_met.dropna().astype(bool)).mean())
@@ -198,7 +204,7 @@ def latency_against_deadline(
     ax.set_xlabel("latency / deadline")
     ax.set_ylabel("share of requests")
     ax.legend(frameon=False, fontsize="small")
-    return _clean(ax)
+    return clean(ax)
 
 
 def placement(results: Results, *, ax: Axes | None = None) -> Axes:
@@ -209,15 +215,15 @@ def placement(results: Results, *, ax: Axes | None = None) -> Axes:
         ax: where to draw; by default a new figure.
     """
     rows = {}
-    for name, result in _named(results).items():
+    for name, result in named(results).items():
         parts = result.requests.target.dropna().astype(str).str.split("/")
         # Of a processor's name the part before "_" is its kind: cpu_big, cpu_prime.
         places = parts.str[0].str.cat(parts.str[1].str.split("_").str[0], sep=" ")
         rows[name] = places.value_counts(normalize=True)
     frame = pd.DataFrame(rows).fillna(0.0).T
-    ax = _axes(ax, height=1.2 + 0.4 * len(frame))
+    ax = axes_or_new(ax, height=1.2 + 0.4 * len(frame))
     names = sorted(map(str, frame), key=lambda place: (not place.startswith(f"{DEVICE} "), place))
-    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     left = np.zeros(len(frame))
     for place in names:
         ax.barh(frame.index, frame[place], left=left, color=colours[place], label=place, height=0.7)
@@ -226,7 +232,7 @@ def placement(results: Results, *, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     ax.set_xlabel("share of requests")
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
-    return _clean(ax)
+    return clean(ax)
 
 
 def charge_over_time(
@@ -244,14 +250,14 @@ def charge_over_time(
     Raises:
         EdgesimError: if no charge was recorded (``record: {states: {}}`` in the scenario).
     """
-    named = _named(results)
-    charges = {name: _charge(result, device) for name, result in named.items()}
-    ax = _axes(ax, height=3.6)
-    several = len(named) > 1
-    by_result = cycle(_COLOURS)
-    by_phone = cycle(_COLOURS)
+    by_name = named(results)
+    charges = {name: _charge(result, device) for name, result in by_name.items()}
+    ax = axes_or_new(ax, height=3.6)
+    several = len(by_name) > 1
+    by_result = cycle(COLOURS)
+    by_phone = cycle(COLOURS)
     for name, states in charges.items():
-        result = named[name]
+        result = by_name[name]
         ends = result.devices.set_index("device")
         colour = next(by_result)
         for index, (phone, rows) in enumerate(states.groupby("device")):
@@ -268,7 +274,7 @@ def charge_over_time(
         ax.set_title(device, loc="left", fontsize="medium")
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    return _clean(ax)
+    return clean(ax)
 
 
 def _with_deadline(result: Result, job: str | None) -> pd.DataFrame:
@@ -298,10 +304,6 @@ def _charge(result: Result, device: str | None) -> pd.DataFrame:
     return states
 
 
-def _named(results: Results) -> Mapping[str, Result]:
-    return {results.name: results} if isinstance(results, Result) else results
-
-
 def _phone_energy(result: Result) -> pd.Series[float]:
     phones = result.devices.device[result.devices.kind == "phone"]
     return _by_use(result.energy[result.energy.device.isin(phones)])
@@ -313,7 +315,7 @@ def _by_use(rows: pd.DataFrame) -> pd.Series[float]:
 
 def _stacked(rows: Mapping[str, pd.Series[float]], label: str, ax: Axes | None) -> Axes:
     """Horizontal bars of joules, stacked by use."""
-    ax = _axes(ax, height=1.2 + 0.5 * len(rows))
+    ax = axes_or_new(ax, height=1.2 + 0.5 * len(rows))
     frame = pd.DataFrame(rows).fillna(0.0).T
     known = [use for use in _USES if use in frame and frame[use].any()]
     others = sorted(str(use) for use in frame if use not in _USES and frame[use].any())
@@ -334,18 +336,4 @@ def _stacked(rows: Mapping[str, pd.Series[float]], label: str, ax: Axes | None) 
     ax.invert_yaxis()
     ax.set_xlabel(label)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
-    return _clean(ax)
-
-
-def _axes(ax: Axes | None, height: float) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(7.0, height), layout="constrained")
-    return ax
-
-
-def _clean(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return clean(ax)
