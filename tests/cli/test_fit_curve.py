@@ -94,8 +94,8 @@ def test_what_cannot_be_fitted_is_said(curve: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_curve_that_cannot_serve(change: dict[str, Any], message: str, curve: Path) -> None:
+    own = {f"jobs.digits.{key}": value for key, value in change.items()}
     with pytest.raises(ConfigError, match=message):
-        own = {f"jobs.digits.{key}": value for key, value in change.items()}
         run("federated_digits", overrides={**fitted(curve), **own})
 
 

@@ -469,3 +469,40 @@ def test_energy_is_conserved_with_both_at_once(loads: dict[str, Result]) -> None
     energy = both.energy.groupby("job").energy_j.sum()
     assert energy["camera"] == pytest.approx(both.requests.energy_j.sum(), rel=1e-9)
     assert energy["learning"] == pytest.approx(both.participants.energy_j.sum(), rel=1e-9)
+
+
+# --- odd clients ---------------------------------------------------------------------------------
+
+
+def test_clients_without_samples_are_never_asked() -> None:
+    partition = {"name": "dirichlet", "parameters": {"alpha": 0.02, "least": 0}}
+    result = timing(partition=partition, clients_per_round=5)
+    assert (result.participants.samples > 0).all()
+    assert (result.rounds.eligible < 40).all()
+
+
+def test_availability_from_a_recording(tmp_path: Any) -> None:
+    (tmp_path / "there.csv").write_text("time_s,value\n0,1\n0.2,0\n5,1\n")
+    scenario = tmp_path / "digits.yaml"
+    from edgesim.scenario.load import find_scenario
+
+    scenario.write_text(find_scenario("federated_digits").read_text())
+    available = {"kind": "trace", "file": "there.csv", "period_s": 10.0}
+    overrides = {
+        **SMALL,
+        f"{JOB}mode": "timing_only",
+        f"{JOB}available": available,
+        f"{JOB}check_in_s": 1.0,
+        f"{JOB}stop": {"rounds": 8},
+    }
+    rows = run(scenario, overrides=overrides).participants
+    assert "failed:offline" in set(rows.status)
+    starts = rows.start_s.to_numpy() % 10.0
+    assert ((starts < 0.2) | (starts >= 5.0)).all()
+
+
+def test_phones_that_cannot_train_the_model_are_named() -> None:
+    with pytest.raises(EdgesimError, match="cannot be had of 40 phones"):
+        timing(clients_per_round=41)
+    with pytest.raises(EdgesimError, match="for synchronous jobs, which this is not"):
+        timing(rounds="asynchronous")
