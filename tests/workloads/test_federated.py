@@ -501,7 +501,7 @@ def test_availability_from_a_recording(tmp_path: Any) -> None:
     assert ((starts < 0.2) | (starts >= 5.0)).all()
 
 
-def test_phones_that_cannot_train_the_model_are_named() -> None:
+def test_what_a_job_cannot_ask_for() -> None:
     with pytest.raises(EdgesimError, match="cannot be had of 40 phones"):
         timing(clients_per_round=41)
     with pytest.raises(EdgesimError, match="for synchronous jobs, which this is not"):
