@@ -190,6 +190,16 @@ def test_without_a_journal_there_is_nothing_to_take_up(tmp_path: Path) -> None:
 # --- really killed -------------------------------------------------------------------------------
 
 
+def wait_for_entries(journal: Path, wanted: int, process: subprocess.Popen[bytes]) -> None:
+    """Until so many results have been written down, or the run has ended."""
+    while process.poll() is None:
+        if journal.exists() and journal.read_text().count("\n") >= wanted:
+            return
+        if not wanted and (journal.parents[1] / "run.json").exists():
+            return
+        time.sleep(0.002)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["synchronous", "asynchronous"])
 def test_killed_at_ten_random_moments(kind: str, tmp_path: Path) -> None:
@@ -200,23 +210,20 @@ def test_killed_at_ten_random_moments(kind: str, tmp_path: Path) -> None:
         arguments += ["--set", f"{key}={value}"]
     for slot, name in controllers.items():
         arguments += ["-c", f"{slot}={name}"]
-    began = time.monotonic()
     subprocess.run([*arguments, "--out", str(tmp_path / "whole")], check=True)
-    lasted_s = time.monotonic() - began
+    entries = (tmp_path / "whole" / "journal" / "digits.jsonl").read_text().count("\n")
     rng = np.random.default_rng(4)
     killed = 0
     for number in range(10):
         out = tmp_path / f"cut-{number}"
         process = subprocess.Popen([*arguments, "--out", str(out)])
-        time.sleep(float(rng.uniform(0.4, 0.95)) * lasted_s)
+        wait_for_entries(out / "journal" / "digits.jsonl", int(rng.integers(0, entries)), process)
+        time.sleep(float(rng.uniform(0.0, 0.03)))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        if not (out / "run.json").exists():
-            continue  # it had not begun
         if json.loads((out / "run.json").read_text())["status"] == "interrupted":
             killed += 1
-            subprocess.run(
-                [sys.executable, "-m", "edgesim", "resume", str(out), "--quiet"], check=True
-            )
+            resume_arguments = [sys.executable, "-m", "edgesim", "resume", str(out), "--quiet"]
+            subprocess.run(resume_arguments, check=True)
         assert contents(out) == contents(tmp_path / "whole")
     assert killed >= 5

@@ -506,3 +506,49 @@ def test_what_a_job_cannot_ask_for() -> None:
         timing(clients_per_round=41)
     with pytest.raises(EdgesimError, match="for synchronous jobs, which this is not"):
         timing(rounds="asynchronous")
+
+
+# --- the host has no part in it ------------------------------------------------------------------
+
+
+def test_a_slow_host_changes_nothing(plain: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Plato's clock ran with the training's own seconds, and with whatever was batched with it.
+    import time
+
+    from edgesim.learning import training
+
+    carried_out = training._carried_out
+
+    def slowly(*args: Any) -> Any:
+        time.sleep(0.05)
+        return carried_out(*args)
+
+    monkeypatch.setattr(training, "_carried_out", slowly)
+    result = digits()
+    for name in plain.tables:
+        assert result.arrow(name).equals(plain.arrow(name)), name
+
+
+def test_hash_seed_and_threads_change_no_byte(tmp_path: Any) -> None:
+    import os
+    import subprocess
+    import sys
+
+    arguments = [sys.executable, "-m", "edgesim", "run", "federated_digits", "--quiet"]
+    changes = {
+        "phones.high.count": "4",
+        "phones.mid.count": "8",
+        "phones.low.count": "8",
+        "jobs.digits.stop": "{rounds: 3}",
+    }
+    for key, value in changes.items():
+        arguments += ["--set", f"{key}={value}"]
+    found = []
+    for number in ("1", "2"):
+        out = tmp_path / number
+        environment = {**os.environ, "PYTHONHASHSEED": number, "OMP_NUM_THREADS": number}
+        subprocess.run([*arguments, "--out", str(out)], check=True, env=environment)
+        files = [*out.glob("*.parquet"), out / "summary.json"]
+        found.append({file.name: file.read_bytes() for file in files})
+    assert found[0] == found[1]
+    assert len(found[0]) == 7
