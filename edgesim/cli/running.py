@@ -220,20 +220,21 @@ _KINDS = ("inference", "federated")
 
 _FEDERATED_COLUMNS = (
     ("rounds", "rounds", 1.0),
-    ("failed\nrounds", "rounds_failed", 1.0),
-    ("updates\nlost", "updates_lost", 1.0),
-    ("accuracy\n%", "accuracy_final", 100.0),
-    ("rounds to\ntarget", "rounds_to_target", 1.0),
-    ("time to\ntarget s", "time_to_target_s", 1.0),
-    ("local J\nto target", "energy_local_to_target_j", 1.0),
-    ("global J\nto target", "energy_global_to_target_j", 1.0),
+    ("failed", "rounds_failed", 1.0),
+    ("lost", "updates_lost", 1.0),
+    ("acc.\n%", "accuracy_final", 100.0),
+    ("target\nround", "rounds_to_target", 1.0),
+    ("target\ns", "time_to_target_s", 1.0),
+    ("local\nJ", "energy_local_to_target_j", 1.0),
+    ("global\nJ", "energy_global_to_target_j", 1.0),
     ("ledger\nJ", "energy_ledger_j", 1.0),
     ("wasted\nJ", "energy_wasted_j", 1.0),
 )
+_ONLY_IF_ANY = frozenset({"rounds_failed", "updates_lost", "energy_wasted_j"})
 _FEDERATED_LEGEND = (
-    "local, global: by AutoFL's equations, participants and everybody; ledger: booked to "
-    "participants; wasted: on updates that do not count; to target: or to the end, where it was not "
-    "reached (>)"
+    "failed: rounds; lost: updates; target: where it was reached, else (>) the end; local, global: "
+    "joules up to there by AutoFL's equations, of participants and everybody; ledger: booked to "
+    "participants in all; wasted: on updates that do not count"
 )
 
 
@@ -242,7 +243,12 @@ def _federated(results: Mapping[str, Result], job: str, prefix: str) -> Table:
     columns = [
         (title, key, factor)
         for title, key, factor in _FEDERATED_COLUMNS
-        if any(result.summary.get(prefix + key) is not None for result in results.values())
+        if any(
+            result.summary.get(prefix + key)
+            if key in _ONLY_IF_ANY
+            else result.summary.get(prefix + key) is not None
+            for result in results.values()
+        )
     ]
     first = next(iter(results.values())).summary
     source = first.get(f"{prefix}accuracy_source")

@@ -100,6 +100,12 @@ _SHOWN = (
     ("away\n%", "offloaded_ratio", 100.0),
     ("as the\noracle %", "oracle_agreement_within_5pct", 100.0),
     ("p99\nms", "latency_p99_s", 1e3),
+    ("rounds", "rounds", 1.0),
+    ("acc.\n%", "accuracy_final", 100.0),
+    ("target\nround", "rounds_to_target", 1.0),
+    ("target\ns", "time_to_target_s", 1.0),
+    ("global J\nto target", "energy_global_to_target_j", 1.0),
+    ("ledger\nJ", "energy_ledger_j", 1.0),
 )
 _ENERGY = "energy_per_request_j"
 _LATE = "deadline_violation_ratio"
@@ -118,11 +124,11 @@ def _print_closing(console: Console, result: SweepResult) -> None:
             if seeds > 1
             else "one seed: no intervals; more with --seeds 0-4"
         )
-        if len(result.pairs):
+        if len(result.pairs) and _ENERGY in done:
             console.print(_paired(first, result))
             console.print(f"[dim]energy per request, geometric mean of the ratios; {over}[/dim]\n")
         for name, points in list(result.dimensions.items())[1:]:
-            if len(points) > 1 and len(result.pairs):
+            if len(points) > 1 and len(result.pairs) and _ENERGY in done:
                 console.print(_by_point(result, first, name))
     _print_failures(console, result.frame)
     console.print(f"tables in {result.folder}", soft_wrap=True, markup=False)
