@@ -107,8 +107,12 @@ _SHOWN = (
     ("global J\nto target", "energy_global_to_target_j", 1.0),
     ("ledger\nJ", "energy_ledger_j", 1.0),
 )
-_ENERGY = "energy_per_request_j"
-_LATE = "deadline_violation_ratio"
+# What is compared in pairs: energy, what it is called, and what it must not be bought with.
+_PAIRED = (
+    ("energy_per_request_j", "energy per request", "deadline_violation_ratio", "late, more"),
+    ("energy_global_to_target_j", "global energy to target", "accuracy_final", "accuracy, more"),
+    ("energy_ledger_j", "energy of participants", "accuracy_final", "accuracy, more"),
+)
 
 
 def _print_closing(console: Console, result: SweepResult) -> None:
@@ -124,12 +128,13 @@ def _print_closing(console: Console, result: SweepResult) -> None:
             if seeds > 1
             else "one seed: no intervals; more with --seeds 0-4"
         )
-        if len(result.pairs) and _ENERGY in done:
-            console.print(_paired(first, result))
-            console.print(f"[dim]energy per request, geometric mean of the ratios; {over}[/dim]\n")
+        headline = next((each for each in _PAIRED if each[0] in done), None)
+        if len(result.pairs) and headline is not None:
+            console.print(_paired(first, result, headline))
+            console.print(f"[dim]{headline[1]}, geometric mean of the ratios; {over}[/dim]\n")
         for name, points in list(result.dimensions.items())[1:]:
-            if len(points) > 1 and len(result.pairs) and _ENERGY in done:
-                console.print(_by_point(result, first, name))
+            if len(points) > 1 and len(result.pairs) and headline is not None:
+                console.print(_by_point(result, first, name, headline[0]))
     _print_failures(console, result.frame)
     console.print(f"tables in {result.folder}", soft_wrap=True, markup=False)
 
@@ -152,15 +157,15 @@ def _overview(done: pd.DataFrame, first: str, result: SweepResult) -> Table:
     return table
 
 
-def _paired(first: str, result: SweepResult) -> Table:
+def _paired(first: str, result: SweepResult, headline: tuple[str, str, str, str]) -> Table:
     base, *others = result.dimensions[first]
     table = plain_table(
         f"Each against {escape(base)}, in pairs",
-        ["times less\nenergy", "95 %\ninterval", "late, more\n% points", "95 %\ninterval"],
+        ["times less\nenergy", "95 %\ninterval", f"{headline[3]}\n% points", "95 %\ninterval"],
     )
     for value in others:
-        energy = _interval(result, first, value, _ENERGY, "ratio", 1.0)
-        late = _interval(result, first, value, _LATE, "difference", 100.0)
+        energy = _interval(result, first, value, headline[0], "ratio", 1.0)
+        late = _interval(result, first, value, headline[2], "difference", 100.0)
         table.add_row(escape(value), *energy, *late)
     return table
 
@@ -180,13 +185,13 @@ def _interval(
     return _number(row[column] * factor, 2), "-" if "-" in ends else " to ".join(ends)
 
 
-def _by_point(result: SweepResult, first: str, name: str) -> Table:
+def _by_point(result: SweepResult, first: str, name: str, energy: str) -> Table:
     """How many times less energy per point of a further dimension."""
     others = result.dimensions[first][1:]
     base = result.dimensions[first][0]
     title = f"Energy of {escape(base)} over theirs, by {escape(name)} (geometric mean)"
     table = plain_table(title, [escape(value) for value in others])
-    pairs = result.pairs[result.pairs.quantity == _ENERGY]
+    pairs = result.pairs[result.pairs.quantity == energy]
     for further in list(result.dimensions)[1:]:
         if further != name:
             pairs = pairs[pairs[further] == ALL]
