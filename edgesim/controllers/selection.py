@@ -90,6 +90,7 @@ def predicted_s(
     link = conditions.link
     if link is None or not (link.up_bps > 0 and link.down_bps > 0):
         return inf
+    # Two that both want a CPU get half each; an app that wants less leaves the rest.
     busy = conditions.co_cpu if option.kind == "cpu" else 0.0
     training_s = clients.steps(client, *work) * option.step_s / (1.0 - min(busy, 0.5))
     down_s = sharing * payload_bytes[0] / link.down_bps
@@ -212,7 +213,7 @@ MIXES: Mapping[str, tuple[int, int, int]] = {
     "C6": (0, 5, 15),
     "C7": (0, 0, 20),
 }
-"""AutoFL's clusters: high-end, mid-range and low-end phones of 20 (Kim and Wu, MICRO 2021, table 4)."""
+"""AutoFL's clusters: high-end, mid-range and low-end phones of 20 (Kim and Wu, MICRO 2021)."""
 
 
 class MixParameters(Targets):

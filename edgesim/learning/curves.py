@@ -25,7 +25,16 @@ from numpy.typing import NDArray
 
 from edgesim.core.errors import EdgesimError
 
-__all__ = ["FACTORS", "CurveFit", "LearningCurve", "RoundRecord", "fit_curve", "label_skew"]
+__all__ = [
+    "FACTORS",
+    "CurveFit",
+    "LabelSkews",
+    "LearningCurve",
+    "RoundRecord",
+    "effective_epochs",
+    "fit_curve",
+    "label_skew",
+]
 
 FACTORS = ("batch_size", "epochs", "updates", "kept_share", "client_skew", "cohort_skew")
 """What progress depends on; the first four by a power, the last two exponentially."""
@@ -41,8 +50,8 @@ class RoundRecord:
     """One round of a recorded run.
 
     Attributes:
-        batch_size: B,
-        epochs: and E.
+        batch_size: B, the mean of those whose updates count,
+        epochs: and E likewise, as passes over the samples that were really made.
         updates: that counted.
         kept_share: of the cohort.
         client_skew: mean over those clients.
@@ -131,6 +140,36 @@ def label_skew(labels: NDArray[np.int64], of_all: NDArray[np.int64]) -> Real:
     shares = labels / np.maximum(totals, 1)
     distance: Real = 0.5 * np.abs(shares - of_all / max(int(of_all.sum()), 1)).sum(axis=-1)
     return np.where(totals[..., 0] > 0, distance, 0.0)
+
+
+class LabelSkews:
+    """How far the labels of clients are from those of all; see :func:`label_skew`.
+
+    Args:
+        labels: samples of each client (rows) and label (columns).
+
+    Attributes:
+        own: skew of each client, shape ``(clients,)``.
+    """
+
+    def __init__(self, labels: NDArray[np.int64]) -> None:
+        self._labels = labels
+        self._of_all = labels.sum(axis=0)
+        self.own: Real = label_skew(labels, self._of_all)
+
+    def of(self, clients: Sequence[int]) -> tuple[float, float]:
+        """Of these clients: the mean of their own, and that of all together; NaN of nobody."""
+        if not len(clients) or not self._labels.shape[1]:
+            return float("nan"), float("nan")
+        chosen = list(clients)
+        together = self._labels[chosen].sum(axis=0)
+        return float(self.own[chosen].mean()), float(label_skew(together, self._of_all))
+
+
+def effective_epochs(epochs: float, steps: int, samples: int, batch_size: int) -> float:
+    """Passes over its samples of a client that did so many steps, perhaps fewer than its epochs have."""
+    per_epoch = -(-samples // batch_size)
+    return min(steps / per_epoch, epochs) if per_epoch else 0.0
 
 
 def fit_curve(runs: Sequence[tuple[float, Sequence[RoundRecord]]]) -> LearningCurve:

@@ -14,7 +14,14 @@ from pydantic import Field
 from edgesim.core.documents import Schema, read_document, validate
 from edgesim.core.errors import EdgesimError
 from edgesim.core.recorder import write_atomically
-from edgesim.learning.curves import FACTORS, CurveFit, LearningCurve, RoundRecord, fit_curve
+from edgesim.learning.curves import (
+    FACTORS,
+    CurveFit,
+    LearningCurve,
+    RoundRecord,
+    effective_epochs,
+    fit_curve,
+)
 from edgesim.results.result import Result, load_result
 
 __all__ = ["curve_of_runs", "read_curve", "write_curve"]
@@ -149,6 +156,8 @@ def _job_of(result: Result, folder: Path, wanted: str | None) -> str:
 
 def _records(result: Result, job: str) -> tuple[float, list[RoundRecord]]:
     """Accuracy of the first model, and the rounds that made another."""
+    import pandas as pd
+
     evaluations = result.evaluations
     first = evaluations[
         (evaluations.job == job) & (evaluations["round"] == 0) & (evaluations.group == "all")
@@ -156,6 +165,24 @@ def _records(result: Result, job: str) -> tuple[float, list[RoundRecord]]:
     if first.empty:
         raise EdgesimError(f"{result.folder}: the first model of job {job!r} was not judged")
     rounds = result.rounds[(result.rounds.job == job) & (result.rounds.status == "done")]
+    part = result.participants
+    part = part[(part.job == job) & part.steps.notna()]
+    # What those did whose updates count, on average, as a fitted job will measure it.
+    did = pd.DataFrame(
+        {
+            "round": part["round"],
+            "batch_size": part.batch_size,
+            "epochs": [
+                effective_epochs(epochs, int(steps), samples, batch_size)
+                for epochs, steps, samples, batch_size in zip(
+                    part.epochs, part.steps, part.samples, part.batch_size, strict=True
+                )
+            ],
+        }
+    )
+    rounds = rounds.drop(columns=["batch_size", "epochs"]).join(
+        did.groupby("round").mean(), "round"
+    )
     records = [
         RoundRecord(
             row["batch_size"],

@@ -99,8 +99,10 @@ def settings_of(
             at = (*path, _OF) if _OF in own else path
             problems.append(document.problem(at, message))
             continue
-        entry = entry_of(base, slots[0])
-        schema = parameters_of(controller_class(base, slots[0]))
+        # A name may be that of controllers in several slots; settings are for the one that has any.
+        schemas = {slot: parameters_of(controller_class(base, slot)) for slot in slots}
+        slot = next((slot for slot in slots if schemas[slot] is not None), slots[0])
+        entry, schema = entry_of(base, slot), schemas[slot]
         given = {key: value for key, value in own.items() if key != _OF}
         if schema is None:
             if given:

@@ -11,8 +11,10 @@ from edgesim.core.signals import Signal, SignalBank
 __all__ = ["NightsBank"]
 
 DAY_S = 86_400.0
-_NIGHTS_AROUND = 3  # a night may begin so many days away from where it belongs
 _MOST_DEVIATIONS = 3.0
+# A night may begin so many days from where it belongs, and last as long beyond its mean: with the
+# largest spread of 12 h, 1.5 days each way, 1.5 days more in length, and a day of rounding.
+_NIGHTS_AROUND = 5
 
 Real = NDArray[np.float64]
 

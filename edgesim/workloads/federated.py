@@ -10,9 +10,10 @@ millisecond for the models that phones train.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite, isnan, nan
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from edgesim.controllers.selection import predicted_s
 from edgesim.controllers.slots import Lesson, Slot
 from edgesim.core.clock import Clock, Order
 from edgesim.core.random import Streams, normals, uniforms
+from edgesim.learning.curves import LabelSkews
 from edgesim.workloads.eligibility import Eligibility
 from edgesim.workloads.learners import Learner, Progress
 from edgesim.workloads.participation import DONE, FAILED, PARTIAL, UNFINISHED, Assignment, Part
@@ -106,6 +108,7 @@ class FederatedJob:
         self.version = 0
         self._roster = roster
         self._clients = roster.clients
+        self._skews = LabelSkews(roster.clients.labels)
         self._slots = slots
         self._tables = tables
         self._eligibility = eligibility
@@ -135,12 +138,14 @@ class FederatedJob:
 
     def _synchronous(self) -> Waiting:
         while not self._is_to_stop():
-            current = self._open_round()
+            eligible = self._eligible()
+            current = self._open_round(len(eligible))
             if current is None:
                 yield self.clock.timeout(self.terms.check_in_s)
                 continue
-            selection, cohort = yield from self._select(current)
-            parameters = self._settle_parameters(current, cohort)
+            selection = self._observation(current, current.wanted, eligible)
+            cohort = yield from self._ask_selection(selection)
+            settled, parameters = self._settle_parameters(current, cohort)
             for participant in cohort:
                 self._send_out(current, participant, parameters)
             self._set_deadline(current, cohort, parameters)
@@ -148,35 +153,43 @@ class FederatedJob:
                 self._wake = self.clock.event()
                 yield self._wake
             self._conclude(current)
-            self._teach(current, selection, cohort, parameters)
+            self._teach(current, (selection, cohort), (settled, parameters))
             current.is_concluded = True
             self._write_if_settled(current)
+            if self.clock.now == current.start_s and not self._is_to_stop():
+                # Everybody was lost at once; the next cohort would be too, for ever.
+                yield self.clock.timeout(self.terms.check_in_s)
         self._end_if_over()
 
     def _asynchronous(self) -> Waiting:
         current = Round(self._next_number(), self.clock.now)
         self._open[current.number] = current
+        rests_until_s = -inf
+        ends_s = self.terms.starts_s + self.terms.stop.simulated_s
+        self.clock.call_at(ends_s, Order.COMPLETION, self._notify)
         while not self._is_to_stop():
             free = self._clients_per_round - len(self._busy)
             eligible = self._eligible()
-            pause: list[simpy.Event] = []
-            if free and len(eligible):
+            if free and len(eligible) and self.clock.now >= rests_until_s:
                 current.eligible = len(eligible)
                 observation = self._observation(current, min(free, len(eligible)), eligible)
                 cohort = yield from self._ask_selection(observation)
-                parameters = self._settle_parameters(current, cohort)
+                _, parameters = self._settle_parameters(current, cohort)
+                self._write_decisions(current.number, cohort, parameters)
                 for participant in cohort:
                     self._send_out(current, participant, parameters)
             elif free:
-                pause.append(self.clock.timeout(self.terms.check_in_s))
-            left_s = self.terms.starts_s + self.terms.stop.simulated_s - self.clock.now
-            if left_s < inf:
-                pause.append(self.clock.timeout(left_s))
+                is_resting = self.clock.now < rests_until_s
+                wakes_s = rests_until_s if is_resting else self.clock.now + self.terms.check_in_s
+                self.clock.call_at(wakes_s, Order.COMPLETION, self._notify)
             self._wake = self.clock.event()
-            yield simpy.AnyOf(self.clock, [self._wake, *pause])
+            yield self._wake
             while arrived := [s for s in self._busy.values() if s.part.status]:
                 seat = arrived[0]
                 del self._busy[seat.part.given.participant.client]
+                if not seat.counts and seat.part.start_s == self.clock.now:
+                    # Lost at once: the next one might be too, for ever.
+                    rests_until_s = self.clock.now + self.terms.check_in_s
                 if self._take(seat, current):
                     current = self._next_version(current)
         for seat in list(self._busy.values()):
@@ -199,11 +212,11 @@ class FederatedJob:
         return self._rounds_begun
 
     def _is_to_stop(self) -> bool:
-        stop, elapsed_s = self.terms.stop, self.clock.now - self.terms.starts_s
+        stop = self.terms.stop
         reasons = {
             "accuracy": self._streak >= stop.for_rounds and isfinite(stop.accuracy),
             "rounds": self._rounds_begun - self.terms.is_asynchronous >= stop.rounds,
-            "simulated_s": elapsed_s >= stop.simulated_s,
+            "simulated_s": self.clock.now >= self.terms.starts_s + stop.simulated_s,
             "energy_j": self._energy_j >= stop.energy_j,
             "failed_rounds": self._failures >= stop.failed_rounds,
         }
@@ -218,15 +231,15 @@ class FederatedJob:
             mask[list(self._busy)] = False
         return np.flatnonzero(mask)
 
-    def _open_round(self) -> Round | None:
-        """A round with clients to choose from, if there are enough."""
-        eligible = self._eligible()
+    def _open_round(self, eligible: int) -> Round | None:
+        """A round with so many clients to choose from, if they are enough."""
         wanted = ceil(self._clients_per_round * self.terms.over_selection - 1e-9)
-        if len(eligible) < max(min(self.terms.least_clients, wanted), 1):
+        if eligible < max(min(self.terms.least_clients, wanted), 1):
             return None
         current = Round(self._next_number(), self.clock.now)
-        current.eligible = len(eligible)
-        current.wanted = min(wanted, len(eligible))
+        current.eligible = eligible
+        current.wanted = min(wanted, eligible)
+        current.needed = self._clients_per_round
         self._open[current.number] = current
         return current
 
@@ -250,13 +263,6 @@ class FederatedJob:
             terms.uplink_bytes,
             self._what_if if self._slots.selection.needs_what_if else None,
         )
-
-    def _select(
-        self, current: Round
-    ) -> Generator[simpy.Event, Any, tuple[SelectionObservation, tuple[Participant, ...]]]:
-        observation = self._observation(current, current.wanted, self._eligible())
-        cohort = yield from self._ask_selection(observation)
-        return observation, cohort
 
     def _ask_selection(
         self, observation: SelectionObservation
@@ -298,7 +304,7 @@ class FederatedJob:
 
     def _settle_parameters(
         self, current: Round, cohort: tuple[Participant, ...]
-    ) -> RoundParameters:
+    ) -> tuple[ParametersObservation, RoundParameters]:
         terms, slot = self.terms, self._slots.parameters
         observation = ParametersObservation(
             self.clock.now,
@@ -321,8 +327,7 @@ class FederatedJob:
             raise slot.error(f"chose {parameters}: all of it must be at least 1")
         self._clients_per_round = min(parameters.clients_per_round, len(self._roster))
         current.batch_size, current.epochs = parameters.batch_size, parameters.epochs
-        self._parameters_observation = observation
-        return parameters
+        return observation, parameters
 
     def _send_out(
         self, current: Round, participant: Participant, parameters: RoundParameters
@@ -332,12 +337,10 @@ class FederatedJob:
         batch_size, epochs = parameters.of(client)
         base = replace(terms.program, batch_size=batch_size, epochs=epochs)
         answers: list[LocalTraining] = []
-        slot.ask(
-            LocalTrainingObservation(
-                self.clock.now, self.name, current.number, client, base, self._clients
-            ),
-            answers.append,
+        asked = LocalTrainingObservation(
+            self.clock.now, self.name, current.number, client, base, self._clients
         )
+        slot.ask(asked, answers.append)
         program, corrects = answers[0]
         if corrects and terms.is_asynchronous:
             raise slot.error("asks for control variates, which asynchronous jobs do not have")
@@ -353,31 +356,25 @@ class FederatedJob:
             terms.uplink_bytes * (1 + corrects),
             self._roster.resident_bytes(client, batch_size),
             terms.site,
-            self._breaks_down_after_s(current, participant, batch_size, epochs),
+            self._breaks_down_at(current, client),
             offline_s,
             reason,
         )
         part = Part(self.clock, self.name, phone, given, self._part_over, self._part_written)
         ticket = self.learner.begin(client, current.number, program, corrects=corrects)
-        seat = Seat(part, program, ticket, self.version)
+        seat = Seat(part, asked, answers[0], ticket, self.version)
         current.seats.append(seat)
         self._busy[client] = seat
         self._roster.takes_part(client, current.number)
         part.begin()
 
-    def _breaks_down_after_s(
-        self, current: Round, participant: Participant, batch_size: int, epochs: int
-    ) -> float:
-        """After how much time of training a client breaks down: the same under every controller."""
+    def _breaks_down_at(self, current: Round, client: int) -> float:
+        """After which share of its training a client breaks down: the same under every controller."""
         if not self.terms.dropout:
-            return inf
-        client = participant.client
+            return 1.0
         draw = current.number * len(self._roster) + client
         chance, moment = uniforms(self._dropout_key, 2 * draw, 2).tolist()
-        if chance >= self.terms.dropout:
-            return inf
-        option = self._roster.option(participant, batch_size)
-        return float(moment) * option.step_s * self._clients.steps(client, batch_size, epochs)
+        return float(moment) if chance < self.terms.dropout else 1.0
 
     def _set_deadline(
         self, current: Round, cohort: Sequence[Participant], parameters: RoundParameters
@@ -401,11 +398,9 @@ class FederatedJob:
             if known:
                 deadline_s = float(np.percentile(known, terms.deadline_percentile))
         # A budget of time ends the round that is going on.
-        left_s = terms.starts_s + terms.stop.simulated_s - current.start_s
-        current.deadline_s = deadline_s = min(deadline_s, left_s)
-        self.clock.call_at(
-            current.start_s + deadline_s, Order.COMPLETION, self._time_is_up, current
-        )
+        ends_s = min(current.start_s + deadline_s, terms.starts_s + terms.stop.simulated_s)
+        current.deadline_s = min(deadline_s, ends_s - current.start_s)
+        self.clock.call_at(ends_s, Order.COMPLETION, self._time_is_up, current)
 
     def _time_is_up(self, current: Round) -> None:
         """The deadline of a round has come."""
@@ -432,20 +427,14 @@ class FederatedJob:
             return
         reported = sum(each.counts for each in current.seats)
         left = [each for each in current.seats if not each.part.status]
-        is_enough = reported >= min(self._clients_wanted(current), len(current.seats))
+        is_enough = reported >= min(current.needed, len(current.seats))
         if is_enough or not left:
             current.status = DONE if reported else FAILED_ROUND
             for each in left:
                 each.part.lose(SURPLUS)
             self._notify()
 
-    def _clients_wanted(self, current: Round) -> int:
-        """How many updates close a round: K, or all where nobody is selected in excess."""
-        if self.terms.over_selection <= 1.0:
-            return len(current.seats)
-        return max(round(current.wanted / self.terms.over_selection), 1)
-
-    def _notify(self) -> None:
+    def _notify(self, _: None = None) -> None:
         wake, self._wake = self._wake, None
         if wake is not None and not wake.triggered:
             wake.succeed()
@@ -471,16 +460,24 @@ class FederatedJob:
         """Take in what came of a client of an asynchronous job; says whether there is a new model."""
         if not seat.counts:
             self.learner.withdraw(seat.ticket)
+            self._teach_local(seat)
             return False
         seat.staleness = self.version - seat.version
         progress = self.learner.receive(seat.ticket)
         self._note(progress, [seat])
+        self._teach_local(seat)
         if progress.is_new:
             self.version += 1
             current.status = DONE
             current.end_s = self.clock.now
             self._judge(current, progress)
         return progress.is_new
+
+    def _teach_local(self, seat: Seat) -> None:
+        """Tell who decided about a client's training what came of it."""
+        slot = self._slots.local_training
+        if slot.learns:
+            slot.learn(seat.asked, seat.told, self._participant_outcome(seat))
 
     def _next_version(self, current: Round) -> Round:
         """Those still at work belong to the round that they will end in."""
@@ -522,7 +519,7 @@ class FederatedJob:
             table.add((self.name, number, group, score.accuracy, score.loss, score.samples))
 
     def _account(self, current: Round) -> None:
-        """AutoFL's local and global energy of a round (MICRO 2021, section 4.2)."""
+        """AutoFL's local and global energy of a round (its equations of energy)."""
         lasted_s = current.end_s - current.start_s
         local_j = sum(self._by_equation_j(seat, lasted_s) for seat in current.seats)
         taking_part = [seat.part.given.participant.client for seat in current.seats]
@@ -543,25 +540,35 @@ class FederatedJob:
     def _teach(
         self,
         current: Round,
-        observation: SelectionObservation,
-        cohort: tuple[Participant, ...],
-        parameters: RoundParameters,
+        selected: tuple[SelectionObservation, tuple[Participant, ...]],
+        settled: tuple[ParametersObservation, RoundParameters],
     ) -> None:
         """Tell the controllers what came of a round, and write their decisions down."""
-        outcome = self._outcome(current, observation.accuracy)
+        outcome = self._outcome(current, selected[0].accuracy)
         slots = self._slots
         lessons: dict[str, Lesson | None] = {}
         if slots.selection.learns:
-            lessons["selection"] = slots.selection.learn(observation, cohort, outcome)
+            lessons["selection"] = slots.selection.learn(*selected, outcome)
         if slots.parameters.learns:
-            lessons["parameters"] = slots.parameters.learn(
-                self._parameters_observation, parameters, outcome
-            )
-        table = self._tables.decisions
+            lessons["parameters"] = slots.parameters.learn(*settled, outcome)
+        for seat in current.seats:
+            self._teach_local(seat)
+        self._write_decisions(current.number, selected[1], settled[1], lessons, current.start_s)
+
+    def _write_decisions(
+        self,
+        number: int,
+        cohort: tuple[Participant, ...],
+        parameters: RoundParameters,
+        lessons: Mapping[str, Lesson | None] = MappingProxyType({}),
+        time_s: float | None = None,
+    ) -> None:
+        """One row for the parameters, one for each client."""
+        table, slots = self._tables.decisions, self._slots
         if table is None:
             return
         chosen = f"B={parameters.batch_size} E={parameters.epochs} K={parameters.clients_per_round}"
-        rows = [("parameters", f"round {current.number}", chosen)]
+        rows = [("parameters", f"round {number}", chosen)]
         rows += [
             ("selection", self._clients.devices[client], str(target)) for client, target in cohort
         ]
@@ -570,7 +577,7 @@ class FederatedJob:
             lesson = lessons.get(name)
             table.add(
                 (
-                    current.start_s,
+                    self.clock.now if time_s is None else time_s,
                     self.name,
                     name,
                     slot.controller_name,
@@ -651,7 +658,7 @@ class FederatedJob:
         """The row of a round, and those of its clients."""
         rounds, participants = self._tables.rounds, self._tables.participants
         if rounds is not None:
-            rounds.add(round_row(self.name, current, self.clock.now, self._clients))
+            rounds.add(round_row(self.name, current, self._skews))
         if participants is not None:
             is_asynchronous = self.terms.is_asynchronous
             participants.add_all(
@@ -674,6 +681,8 @@ class FederatedJob:
                 seat.part.cut_off()
             if not current.seats:
                 self._open.pop(current.number, None)
+            elif current.number in self._open:
+                self._write_if_settled(current)
 
     def story(self) -> dict[str, float | str | None]:
         """What the summary needs besides tables."""

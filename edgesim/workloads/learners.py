@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
@@ -160,16 +161,15 @@ class Fitted:
     source = "fitted"
 
     def __init__(self, curve: LearningCurve, labels: NDArray[np.int64]) -> None:
-        from edgesim.learning.curves import label_skew
+        from edgesim.learning.curves import LabelSkews
 
         self.error: float | None = curve.fit.rmse
         self._curve = curve
-        self._labels = labels
-        self._of_all = labels.sum(axis=0)
-        self._skew = label_skew(labels, self._of_all)
-        self._begun: dict[int, tuple[int, LocalProgram]] = {}
+        self._samples = labels.sum(axis=1)
+        self._skews = LabelSkews(labels)
+        self._begun: dict[int, tuple[int, int, LocalProgram]] = {}
+        self._cohorts: Counter[int] = Counter()  # clients that have begun, by round
         self._tickets = 0
-        self._lost = 0
         self._progress = 0.0
 
     def first(self) -> Progress:
@@ -181,38 +181,36 @@ class Fitted:
     ) -> int:
         """Gives the ticket of its update."""
         self._tickets += 1
-        self._begun[self._tickets] = (client, program)
+        self._begun[self._tickets] = (client, round_number, program)
+        self._cohorts[round_number] += 1
         return self._tickets
 
     def shorten(self, ticket: int, steps: int) -> None:
         """Part of its epochs have been done."""
-        client, program = self._begun[ticket]
-        self._begun[ticket] = (client, replace(program, steps=steps))
+        client, round_number, program = self._begun[ticket]
+        self._begun[ticket] = (client, round_number, replace(program, steps=steps))
 
     def withdraw(self, ticket: int) -> None:
         """One update less."""
-        if self._begun.pop(ticket, None) is not None:
-            self._lost += 1
+        self._begun.pop(ticket, None)
 
     def conclude(self, tickets: Sequence[int]) -> Progress:
         """Go on along the curve."""
-        from edgesim.learning.curves import RoundRecord, label_skew
+        from edgesim.learning.curves import RoundRecord
 
         if not tickets:
             return Progress(False)
         begun = [self._begun.pop(ticket) for ticket in tickets]
-        clients = [client for client, _ in begun]
-        cohort = self._labels[clients].sum(axis=0)
+        cohort = self._cohorts[begun[0][1]]
+        self._cohorts.clear()
         record = RoundRecord(
-            sum(program.batch_size for _, program in begun) / len(begun),
-            sum(self._epochs(client, program) for client, program in begun) / len(begun),
+            sum(program.batch_size for _, _, program in begun) / len(begun),
+            sum(self._epochs(client, program) for client, _, program in begun) / len(begun),
             len(begun),
-            len(begun) / (len(begun) + self._lost),
-            float(self._skew[clients].mean()),
-            float(label_skew(cohort, self._of_all)),
+            len(begun) / cohort,
+            *self._skews.of([client for client, _, _ in begun]),
             nan,
         )
-        self._lost = 0
         self._progress += self._curve.progress(record)
         return Progress(True, Score(self._curve.accuracy(self._progress), nan, 0))
 
@@ -222,11 +220,12 @@ class Fitted:
 
     def _epochs(self, client: int, program: LocalProgram) -> float:
         """Passes over its samples, also of a client that was cut short."""
-        whole = program.epochs
-        if program.steps is None:
-            return whole
-        samples = int(self._labels[client].sum())
-        return whole * program.steps_for(samples) / replace(program, steps=None).steps_for(samples)
+        from edgesim.learning.curves import effective_epochs
+
+        samples = int(self._samples[client])
+        return effective_epochs(
+            program.epochs, program.steps_for(samples), samples, program.batch_size
+        )
 
 
 @dataclass(frozen=True)
@@ -295,8 +294,7 @@ class Trained:
         self._version = 0
         self._starts: dict[int, torch.Tensor] = {}  # weights that clients under way began with
         self._is_live = not journal.is_replaying
-        if self._is_live:
-            self._keep_version()
+        self._starts[0] = self._weights
 
     # -- as a learner -----------------------------------------------------------------------------
 
@@ -422,15 +420,14 @@ class Trained:
         for ticket in tickets:
             del self._begun[ticket]
         if is_new:
+            if any(begun.version == self._version for begun in self._begun.values()):
+                # The state will hold the new weights; somebody still trains from these.
+                self._journal.keep_version(self._version, self._starts[self._version])
             self._version += 1
-            self._keep_version()
+            self._starts[self._version] = self._weights
         needed = {begun.version for begun in self._begun.values()} | {self._version}
         for version in set(self._starts) - needed:
             del self._starts[version]
-
-    def _keep_version(self) -> None:
-        self._starts[self._version] = self._weights
-        self._journal.keep_version(self._version, self._weights)
 
     def _score(self) -> tuple[Score, dict[str, Score]]:
         from edgesim.learning.federation import evaluate

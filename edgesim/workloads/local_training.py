@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from edgesim.controllers.federated import TrainingOption, TrainingTarget
-from edgesim.hardware.processor import Governor
+from edgesim.hardware.processor import Governor, Task
 from edgesim.hardware.specs import PhoneSpec
 from edgesim.nn.cost import (
     ProcessorSpec,
@@ -18,7 +18,7 @@ from edgesim.nn.cost import (
 )
 from edgesim.nn.model import ModelCost
 
-__all__ = ["StepTimes", "TrainingCosts", "TrainingTask"]
+__all__ = ["PartOfTask", "StepTimes", "TrainingCosts", "TrainingTask"]
 
 
 class StepTimes:
@@ -112,6 +112,27 @@ class TrainingTask:
         epochs, left_s = divmod(share * total_s * (1.0 + 1e-12), epoch_s)
         steps = int(epochs) * self._per_epoch + min(int(left_s / full if full else 0), self._full)
         return min(steps, self.steps)
+
+
+class PartOfTask:
+    """The first share of a task: that of a client which then breaks down.
+
+    Args:
+        whole: the task.
+        share: of it, in [0, 1].
+    """
+
+    __slots__ = ("_share", "_whole", "traffic_bytes")
+
+    def __init__(self, whole: Task, share: float) -> None:
+        self._whole = whole
+        self._share = share
+        self.traffic_bytes = share * whole.traffic_bytes
+
+    def seconds(self, spec: ProcessorSpec, level: int, cores: int) -> tuple[float, float]:
+        """Alone on so many cores at a level: seconds of arithmetic, seconds at the memory."""
+        arithmetic_s, memory_s = self._whole.seconds(spec, level, cores)
+        return self._share * arithmetic_s, self._share * memory_s
 
 
 class TrainingCosts:

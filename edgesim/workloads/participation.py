@@ -19,7 +19,7 @@ from edgesim.core.clock import Clock, Order
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Execution
 from edgesim.network.radio import Link
-from edgesim.workloads.local_training import TrainingTask
+from edgesim.workloads.local_training import PartOfTask, TrainingTask
 
 __all__ = ["Assignment", "Part", "Phase"]
 
@@ -47,7 +47,7 @@ class Assignment:
         downlink_bytes, uplink_bytes: what is sent to it, and back.
         resident_bytes: memory that training takes.
         site: where the coordinator is.
-        lost_after_s: it breaks down after so long a time of training; infinity: it does not.
+        breaks_down_at: it breaks down after this share of its training; 1: it does not.
         offline_s: its owner takes it away, or into use, at this moment; infinity: never,
         offline_reason: and which of both.
     """
@@ -61,7 +61,7 @@ class Assignment:
     uplink_bytes: float
     resident_bytes: int
     site: str
-    lost_after_s: float
+    breaks_down_at: float
     offline_s: float
     offline_reason: str
 
@@ -95,10 +95,6 @@ class Phase:
     def phone_went_off(self, reason: str) -> None:
         """The phone has gone off."""
         self._part.lose(FAILED + reason)
-
-    def cut_off(self) -> None:
-        """The run is over."""
-        self._part.cut_off()
 
     def transferred(self) -> None:
         """Its transfer has ended."""
@@ -152,6 +148,7 @@ class Part:
     __slots__ = (
         "_doom",
         "_execution",
+        "_is_hurried",
         "_is_sent",
         "_is_settled",
         "_link",
@@ -199,6 +196,7 @@ class Part:
         self._execution: Execution | None = None
         self._link: Link | None = None
         self._doom = ""  # why it has ended, while its process does not know yet
+        self._is_hurried = False
         self._is_sent = False
         self._is_settled = False
 
@@ -287,17 +285,15 @@ class Part:
             raise Lost(FAILED + "out_of_memory")
         target = given.participant.target
         processor = phone.processor(target.processor)
-        self._execution = processor.run(phase, given.task, self.proceed, target.level)
-        crash_s = self.clock.now + given.lost_after_s
-        self.clock.call_at(crash_s, Order.COMPLETION, self._broken_down, phase)
+        breaks_down = given.breaks_down_at < 1.0
+        task = PartOfTask(given.task, given.breaks_down_at) if breaks_down else given.task
+        self._execution = processor.run(phase, task, self.proceed, target.level)
         yield self._pause()
         self._check()
+        if breaks_down and not self._is_hurried:
+            raise Lost(FAILED + "crash")
         self._give_back_processor()
         self._leave()
-
-    def _broken_down(self, phase: Phase) -> None:
-        if self.phases[-1] is phase:
-            self.lose(FAILED + "crash")
 
     def _taken_away(self, _: None) -> None:
         if not self._is_sent:
@@ -338,10 +334,12 @@ class Part:
         if phase.name != "training" or execution is None or self._next is None:
             return phase.name == "training"  # it is about to go over to its upload
         spec = execution.place.spec
-        steps = self.given.task.steps_in(spec, 1.0 - execution.share_left)
+        share = (1.0 - execution.share_left) * self.given.breaks_down_at
+        steps = self.given.task.steps_in(spec, share)
         if not steps:
             return False
         self.steps = steps
+        self._is_hurried = True
         self.proceed()
         return True
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan, nan
 from typing import Any
 
-from edgesim.controllers.federated import Clients
+from edgesim.controllers.federated import Clients, LocalTraining, LocalTrainingObservation
 from edgesim.core.recorder import Table
-from edgesim.learning.curves import label_skew
+from edgesim.learning.curves import LabelSkews
 from edgesim.learning.program import LocalProgram
 from edgesim.workloads.learners import UNKNOWN, Score
 from edgesim.workloads.participation import DONE, PARTIAL, Part
@@ -103,7 +102,8 @@ class Seat:
 
     Attributes:
         part: what it does.
-        program: as it was told.
+        asked: what slot ``local_training`` was asked,
+        told: and what it answered.
         ticket: of its update.
         version: of the model that it began with.
         staleness: versions of the model since.
@@ -113,7 +113,8 @@ class Seat:
     """
 
     part: Part
-    program: LocalProgram
+    asked: LocalTrainingObservation
+    told: LocalTraining
     ticket: int
     version: int
     staleness: int = 0
@@ -144,6 +145,7 @@ class Round:
         seats: its cohort.
         wanted: how many clients were to be selected,
         eligible: of how many.
+        needed: so many updates close it; more than its cohort: all of them.
         status: ``done``, ``failed`` or ``unfinished``; empty while it goes on.
         score: of the model that came of it.
         deadline_s: how long it may last; infinity for ever.
@@ -157,6 +159,7 @@ class Round:
     epochs: int = 0
     seats: list[Seat] = field(default_factory=list)
     wanted: int = 0
+    needed: int = 0
     end_s: float = nan
     status: str = ""
     score: Score = UNKNOWN
@@ -167,9 +170,8 @@ class Round:
     energy_global_j: float = nan
 
 
-def round_row(job: str, current: Round, now_s: float, clients: Clients) -> tuple[Any, ...]:
+def round_row(job: str, current: Round, skews: LabelSkews) -> tuple[Any, ...]:
     """A round's row in the table ``rounds``."""
-    end_s = now_s if isnan(current.end_s) else current.end_s
     completed = [seat for seat in current.seats if seat.counts]
     ledger_j = sum(seat.part.energy_j for seat in current.seats)
     used_j = sum(seat.part.energy_j for seat in completed)
@@ -178,7 +180,7 @@ def round_row(job: str, current: Round, now_s: float, clients: Clients) -> tuple
         job,
         current.number,
         current.start_s,
-        end_s - current.start_s,
+        current.end_s - current.start_s,
         current.status,
         current.eligible,
         len(current.seats),
@@ -194,17 +196,8 @@ def round_row(job: str, current: Round, now_s: float, clients: Clients) -> tuple
         ledger_j,
         ledger_j - used_j,
         sum(seat.part.given.uplink_bytes for seat in sent),
-        *_skews([seat.part.given.participant.client for seat in completed], clients),
+        *map(_known, skews.of([seat.part.given.participant.client for seat in completed])),
     )
-
-
-def _skews(chosen: Sequence[int], clients: Clients) -> tuple[float | None, float | None]:
-    """Skew of labels of these clients, on average and all together."""
-    if not chosen or not clients.labels.shape[1]:
-        return None, None
-    of_all = clients.labels.sum(axis=0)
-    own = clients.labels[list(chosen)]
-    return float(label_skew(own, of_all).mean()), float(label_skew(own.sum(axis=0), of_all))
 
 
 def participant_row(

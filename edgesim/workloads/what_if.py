@@ -175,11 +175,8 @@ def forecast_part(
     if went_s == inf:
         return inf, inf
     tails_j = 0.0 if radio.transfers else tail_j(tail, gap_s) + tail_j(tail, inf)
-    base_j = (
-        phone.base_power_share_w * (went_s - now_s)
-        if phone.active
-        else (phone.spec.awake_w * (went_s - now_s))
-    )
+    # What keeps a phone awake is shared by all that goes on there, this part included.
+    base_j = phone.spec.awake_w / (len(phone.active) + 1) * (went_s - now_s)
     energy_j = came.energy_j + training_j + went.energy_j + tails_j + base_j
     return went_s + half_rtt_s, energy_j
 

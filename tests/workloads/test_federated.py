@@ -257,6 +257,37 @@ def test_a_round_of_more_clients_than_needed_is_over_when_enough_are_back() -> N
         assert (own.status == "surplus").sum() == 5
 
 
+def test_enough_are_k_even_where_fewer_can_be_selected_in_excess() -> None:
+    rounds = {"kind": "synchronous", "over_selection": 1.5}
+    few = {"phones.high.count": 4, "phones.mid.count": 4, "phones.low.count": 4}
+    result = run(
+        "federated_digits",
+        overrides={**SMALL, **few, f"{JOB}mode": "timing_only", f"{JOB}rounds": rounds},
+    )
+    assert (result.rounds.cohort_size == 12).all()
+    assert (result.rounds.completed == 10).all()
+
+
+@pytest.mark.parametrize("rounds", ["synchronous", "asynchronous"])
+def test_phones_that_are_lost_at_once_do_not_stop_the_clock(rounds: str) -> None:
+    empty = {f"phones.{name}.charge": 0.0 for name in ("high", "mid", "low")}
+    result = run(
+        "federated_digits",
+        controllers={"aggregation": "fedbuff"} if rounds == "asynchronous" else {},
+        overrides={
+            **SMALL,
+            **empty,
+            f"{JOB}mode": "timing_only",
+            f"{JOB}rounds": rounds,
+            f"{JOB}stop": {"rounds": 5},
+            "duration_s": 600,
+        },
+    )
+    assert set(result.participants.status) == {"failed:battery_empty"}
+    assert 1 <= len(result.rounds) <= 11  # once a minute
+    assert result.summary["stopped_by"] == "end of run" or len(result.rounds) == 5
+
+
 def test_a_budget_of_time_ends_the_round_that_is_going_on() -> None:
     result = digits(stop={"simulated_s": 0.3})
     ends = result.rounds.start_s + result.rounds.duration_s
@@ -348,8 +379,36 @@ def test_who_breaks_down_does_not_depend_on_the_controller() -> None:
     for one, other in pairwise(tables):
         both = one.index.intersection(other.index)
         assert one[both].equals(other[both])
-    crashed = pd.concat(tables).eq("failed:crash").mean()
-    assert 0.3 < crashed < 0.7
+
+
+@pytest.mark.parametrize("processor", ["fastest", "thriftiest"])
+def test_so_many_break_down_as_the_scenario_says_wherever_they_train(processor: str) -> None:
+    result = run(
+        "federated_digits",
+        overrides={
+            **SMALL,
+            f"{JOB}mode": "timing_only",
+            f"{JOB}dropout": 0.3,
+            f"{JOB}stop": {"rounds": 100},
+            "settings": {"random": {"train_on": processor}},
+        },
+    )
+    crashed = result.participants.status == "failed:crash"
+    assert len(crashed) == 1000
+    assert crashed.mean() == pytest.approx(0.3, abs=3 * np.sqrt(0.3 * 0.7 / 1000))
+    # On average half of their training, and no upload.
+    rows = result.participants
+    times = rows.groupby(["profile", crashed]).training_s.mean().unstack()
+    assert (times[True] / times[False]).to_numpy() == pytest.approx(0.5, abs=0.15)
+    assert rows[crashed].upload_s.isna().all()
+
+
+def test_decisions_of_asynchronous_jobs_are_written_down() -> None:
+    result = digits(
+        {"aggregation": "fedasync"}, rounds="asynchronous", stop={"rounds": 5}, mode="timing_only"
+    )
+    chosen = result.decisions[result.decisions.slot == "selection"]
+    assert len(chosen) == len(result.participants)
 
 
 def test_training_needs_memory() -> None:
