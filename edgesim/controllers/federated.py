@@ -37,6 +37,7 @@ __all__ = [
     "ParametersObservation",
     "Participant",
     "ParticipantOutcome",
+    "Reports",
     "RoundForecast",
     "RoundOutcome",
     "RoundParameters",
@@ -110,6 +111,20 @@ class Conditions(NamedTuple):
     rtt_s: float
 
 
+class Reports(NamedTuple):
+    """What many phones would report if they were asked now; all of shape ``(asked,)``.
+
+    Attributes:
+        up_bps, down_bps: what profiles promise at the present signals; 0 without a connection.
+        co_cpu, co_mem: share of CPU and memory bandwidth that apps use, in [0, 1].
+    """
+
+    up_bps: Real
+    down_bps: Real
+    co_cpu: Real
+    co_mem: Real
+
+
 @dataclass(frozen=True)
 class Clients:
     """All clients of a job, as their coordinator knows them. Arrays are read-only.
@@ -126,6 +141,8 @@ class Clients:
         options: where a client could train, with promises for a batch size.
         conditions: how a client's phone is now. It costs a report of the phone; ask only about those who
             matter.
+        reports: the part of it that can be had of many phones at once, given their numbers.
+        idle_w: watts of a phone that has nothing to do, by group.
     """
 
     devices: Sequence[str]
@@ -138,6 +155,8 @@ class Clients:
     duration_s: Real
     options: Callable[[int, int], Sequence[TrainingOption]]
     conditions: Callable[[int], Conditions]
+    reports: Callable[[Whole], Reports]
+    idle_w: Real
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -248,8 +267,8 @@ class RoundOutcome(NamedTuple):
         round: from 1 on.
         duration_s: from selection to aggregation.
         is_failed: whether no update came, so that there is no new model.
-        accuracy: of the new model, in [0, 1]; NaN if nobody knows,
-        accuracy_before: and of the one before.
+        accuracy: of the model after it, in [0, 1]; NaN if that was not judged,
+        accuracy_before: and of the last one judged before; NaN if there was none.
         participants: what came of each.
         energy_local_j: AutoFL's local energy of all participants,
         energy_global_j: and its global energy.

@@ -47,6 +47,14 @@ class Binning:
                     break
         return number
 
+    def states_of(self, columns: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
+        """Likewise of many at once: one array of values per feature."""
+        numbers = np.zeros(len(columns[0]), np.int64)
+        for values, (edges, stride) in zip(columns, self._features, strict=True):
+            found = np.searchsorted(edges, values, side="right")
+            numbers += stride * np.where(np.isnan(values), 0, found)
+        return numbers
+
 
 class QTable:
     """The learned value of every action in every state (Watkins and Dayan, 1992).

@@ -123,6 +123,20 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             "selection:OracleSelection",
             "balanced labels first, then least energy, knowing the weather to come (greedy bound)",
         ),
+        "autofl": _entry(
+            "selection",
+            "autofl:AutoFL",
+            "AutoFL (MICRO 2021): Q-learning, tables per tier, hopeless targets masked",
+        ),
+        "autofl_paper": _entry(
+            "selection",
+            "autofl:AutoFL",
+            "AutoFL as printed: a table per device, no mask, exploring for ever",
+            tables="per_device",
+            masks_late=False,
+            explore_rounds=None,
+            levels=None,
+        ),
         "fixed": _entry("parameters", "rounds:FixedParameters", "B, E and K as the job has them"),
         "sgd": _entry("local_training", "rounds:Sgd", "stochastic gradient descent"),
         "fedprox": _entry(

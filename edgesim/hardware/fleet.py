@@ -39,7 +39,8 @@ class PhoneGroup:
         governors: who sets the clocks, by processor.
         truth: how each of them differs from its profile.
         roaming: when they go from one network to another.
-        weather: signals of the whole group: ``app`` (0 for none), ``screen``, ``plugged``.
+        weather: signals of the whole group: ``app`` (0 for none), ``screen``, ``plugged``; and ``rssi`` if
+            they have one network each, at rates that follow from its signal.
     """
 
     name: str

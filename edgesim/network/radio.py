@@ -26,6 +26,9 @@ from heapq import heappop, heappush
 from math import inf, nan
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.power import Meter, PowerState, User
 from edgesim.core.signals import Signal
@@ -141,6 +144,12 @@ class LinkTable:
     def at(self, rssi_dbm: float) -> LinkState:
         """What holds at this signal strength."""
         return self._states[bisect_right(self._edges_dbm, rssi_dbm)]
+
+    def rates_at(self, rssi_dbm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rates up and down at many signal strengths at once; shape ``(2, len(rssi_dbm))``."""
+        rates = np.array([(state.up_bps, state.down_bps) for state in self._states]).T
+        found: NDArray[np.float64] = rates[:, np.searchsorted(self._edges_dbm, rssi_dbm, "right")]
+        return found
 
     def at_rates(self, rssi_dbm: float, up_bps: float, down_bps: float) -> LinkState:
         """What holds at this signal strength if the rates are known."""
@@ -526,6 +535,18 @@ class Link:
             rssi_dbm,
             self._table.at_rates(rssi_dbm, up_bps, down_bps),
         )
+
+    def rates_at(self, rssi_dbm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rates up and down that signals like these allow such a phone here; 0 without a connection.
+
+        Args:
+            rssi_dbm: shape ``(n,)``.
+
+        Returns:
+            Shape ``(2, n)``, bits per second.
+        """
+        rates = self._table.rates_at(rssi_dbm)
+        return np.where((rates > 0.0).all(axis=0), rates, 0.0)
 
     def forget(self, time_s: float) -> None:
         """Free the past of its signals."""

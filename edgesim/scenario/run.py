@@ -20,7 +20,7 @@ from edgesim.results.result import Comparison, Result
 from edgesim.results.summary import federated_summary, inference_summary
 from edgesim.scenario.journal import remember_origin
 from edgesim.scenario.load import LoadedScenario, Override, load_scenario
-from edgesim.scenario.schema import BlockTrainingSpec, InferenceJobSpec, Scenario
+from edgesim.scenario.schema import TRAINING_APART, InferenceJobSpec, Scenario
 from edgesim.scenario.seats import class_name_of
 from edgesim.scenario.training import fingerprint, train
 from edgesim.scenario.world import World
@@ -155,7 +155,7 @@ def run_loaded(
     recorder = Recorder(folder, _tables(scenario))
     world = World(loaded, recorder)
     manifest = _manifest(loaded, world)
-    trains = isinstance(scenario.training, BlockTrainingSpec) and bool(world.learners)
+    trains = isinstance(scenario.training, TRAINING_APART) and bool(world.learners)
     halves = _halves(progress) if trains else (progress, progress)
 
     def write_manifest(status: str, **more: Any) -> None:
@@ -232,7 +232,7 @@ def _train(
     """Have the controllers of a world learn elsewhere first; says what that took."""
     states = train(loaded, cache=learned, progress=progress)
     training = loaded.scenario.training
-    assert isinstance(training, BlockTrainingSpec)
+    assert isinstance(training, TRAINING_APART)
     for seat, controller in sorted(world.learners.items()):
         controller.load_state_dict(states[seat])
         if training.is_frozen:

@@ -616,7 +616,26 @@ class LiveTrainingSpec(Schema):
     """Whether learning ends with it; else only the phase does."""
 
 
-TrainingSpec = Annotated[BlockTrainingSpec | LiveTrainingSpec, Field(discriminator="kind")]
+class EarlierJobsSpec(Schema):
+    """Training in earlier jobs: the scenario's own federated jobs, with other seeds, one after the other.
+
+    Each has its own weather, its data dealt out anew and its model from the start, and ends by the job's
+    own rules; controllers keep what they have learned from one to the next.
+    """
+
+    kind: Literal["earlier_jobs"]
+    jobs: Annotated[int, Field(ge=1, le=1000)] = 2
+    """How many times."""
+    is_frozen: bool = False
+    """Whether learning ends with them; else it goes on, and so does exploring."""
+
+
+TrainingSpec = Annotated[
+    BlockTrainingSpec | LiveTrainingSpec | EarlierJobsSpec, Field(discriminator="kind")
+]
+
+TRAINING_APART = (BlockTrainingSpec, EarlierJobsSpec)
+"""The kinds of training that happen in worlds of their own, before the scenario begins."""
 
 
 class OwnAppSpec(Schema):

@@ -14,9 +14,15 @@ from typing import Any
 from edgesim.controllers.learned import dump_state, load_state
 from edgesim.core.documents import Document, check
 from edgesim.core.errors import ConfigError
+from edgesim.core.random import Streams
 from edgesim.core.recorder import Recorder, write_atomically
 from edgesim.scenario.load import LoadedScenario, without_nulls
-from edgesim.scenario.schema import BlockTrainingSpec, Scenario, WifiDirectSpec
+from edgesim.scenario.schema import (
+    BlockTrainingSpec,
+    EarlierJobsSpec,
+    Scenario,
+    WifiDirectSpec,
+)
 from edgesim.scenario.world import World
 
 __all__ = ["STATES", "fingerprint", "train", "training_scenario"]
@@ -107,7 +113,7 @@ def train(
     """Train the controllers of a scenario that learn.
 
     Args:
-        loaded: the scenario, with ``training: {kind: blocks}``.
+        loaded: the scenario, with ``training`` of a kind that happens apart.
         cache: a folder where what has been learned is kept by what it was learned from; what is
             there already is not learned again.
         progress: told now and then which share is over.
@@ -115,10 +121,23 @@ def train(
     Returns:
         What each of them has learned, by where it sits; empty if none learns.
     """
-    ground = training_scenario(loaded)
+    spec = loaded.scenario.training
+    ground = training_scenario(loaded) if isinstance(spec, BlockTrainingSpec) else loaded
     file = None if cache is None else cache / f"{fingerprint(ground)}.json"
     if file is not None and file.is_file():
         return load_state(file)
+    if isinstance(spec, EarlierJobsSpec):
+        learned = _in_earlier_jobs(loaded, spec.jobs, progress)
+    else:
+        learned = _in_blocks(ground, progress)
+    if file is not None and learned:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, dump_state(learned))
+    return learned
+
+
+def _in_blocks(ground: LoadedScenario, progress: Callable[[float], None] | None) -> dict[str, Any]:
+    """What controllers learn in a scenario made for that."""
     world = World(ground, Recorder(None, []))
     if not world.learners:
         return {}
@@ -130,10 +149,35 @@ def train(
         "requests": _requests(ground.scenario),
         "simulated_s": summary["simulated_s"],
     }
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, dump_state(learned))
     return learned
+
+
+def _in_earlier_jobs(
+    loaded: LoadedScenario, jobs: int, progress: Callable[[float], None] | None
+) -> dict[str, Any]:
+    """What controllers learn in runs of the scenario with other seeds, one after the other."""
+    streams = Streams(loaded.scenario.seed)
+    spent = {"energy_j": 0.0, "rounds": 0, "simulated_s": 0.0}
+    learned: dict[str, Any] = {}
+    for number in range(jobs):
+        seed = streams.key("earlier job", str(number)) % 2**62
+        scenario = loaded.scenario.model_copy(update={"seed": seed, "training": None})
+        tables = Recorder(None, ["rounds"])
+        world = World(replace(loaded, scenario=scenario), tables)
+        if not world.learners:
+            return {}
+        for seat, controller in sorted(world.learners.items()):
+            if seat in learned:
+                controller.load_state_dict(learned[seat])
+        world.run(
+            None if progress is None else lambda share, n=number: progress((n + share) / jobs)  # type: ignore[misc]
+        )
+        summary = world.finish()
+        learned = {seat: each.state_dict() for seat, each in sorted(world.learners.items())}
+        spent["energy_j"] += summary["energy_j"]
+        spent["rounds"] += tables.finish()["rounds"].num_rows
+        spent["simulated_s"] += summary["simulated_s"]
+    return {**learned, "training": {"jobs": jobs, **spent}}
 
 
 def fingerprint(loaded: LoadedScenario) -> str:

@@ -189,6 +189,15 @@ class World:
         if spec.cooled:
             phone = replace(phone, thermal=None)
         surroundings, weather = self._surroundings(name, spec)
+        alone = [
+            (network, attached)
+            for network, attached in spec.attachments.items()
+            if attached.bandwidth is None
+            and len(spec.attachments) == 1
+            and self.networks[network].kind != "wifi_direct"
+        ]
+        for network, attached in alone:
+            weather = {**weather, "rssi": self._rssi(name, spec, network, attached)}
         return PhoneGroup(
             name=name,
             devices=device_names(name, spec.count),
@@ -226,16 +235,7 @@ class World:
     ) -> Callable[[int], Attachment]:
         """One network of each phone of a group."""
         network, count = self.networks[name], spec.count
-        what = "rssi" if spec.network is not None else f"rssi {name}"
-        rssi: SignalBank
-        if attached.rssi_dbm is not None:
-            rssi = self._bank(attached.rssi_dbm, what, group, count)
-        else:
-            station = self._scenario.networks[name]
-            assert spec.mobility is not None
-            assert not isinstance(station, WifiDirectSpec)
-            courses, phones = self._loaded.recordings.courses, _stream_names(group, count)
-            rssi = rssi_by_distance(name, station, spec.mobility, courses, self._streams, phones)
+        rssi = self._rssi(group, spec, name, attached)
         bandwidth = self._bandwidth(group, count, attached.bandwidth)
         host: Callable[[], Phone] | None = None
         if network.kind == "wifi_direct":
@@ -250,6 +250,19 @@ class World:
             return Attachment(network, rssi.signal(place), known, host)
 
         return of
+
+    def _rssi(
+        self, group: str, spec: PhoneGroupSpec, name: str, attached: AttachmentSpec
+    ) -> SignalBank:
+        """How strong a network is at each phone of a group."""
+        if attached.rssi_dbm is not None:
+            what = "rssi" if spec.network is not None else f"rssi {name}"
+            return self._bank(attached.rssi_dbm, what, group, spec.count)
+        station = self._scenario.networks[name]
+        assert spec.mobility is not None
+        assert not isinstance(station, WifiDirectSpec)
+        courses, phones = self._loaded.recordings.courses, _stream_names(group, spec.count)
+        return rssi_by_distance(name, station, spec.mobility, courses, self._streams, phones)
 
     def _bandwidth(
         self, group: str, count: int, spec: BandwidthSpec | None
@@ -562,6 +575,15 @@ class World:
                     if slot not in other.controllers
                 ]
                 controller = self._shared[slot] = self._controller(slot, name, jobs)
+        if (
+            isinstance(spec, FederatedJobSpec)
+            and spec.rounds.kind == "asynchronous"
+            and controller.learns
+            and slot != "local_training"
+        ):
+            message = f"{slot} {name!r} learns from rounds, which an asynchronous job does not have"
+            path = str(self._loaded.path)
+            raise ConfigError([Problem(path, None, f"jobs.{job}.rounds", message)])
         return Slot(slot, job, name, controller)
 
     def _controller(

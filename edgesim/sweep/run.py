@@ -19,7 +19,7 @@ from edgesim.core.recorder import write_atomically, write_parquet
 from edgesim.results.result import Result, load_result
 from edgesim.scenario.load import LoadedScenario
 from edgesim.scenario.run import learners_of, run_loaded
-from edgesim.scenario.schema import BlockTrainingSpec
+from edgesim.scenario.schema import TRAINING_APART
 from edgesim.scenario.training import fingerprint, train, training_scenario
 from edgesim.sweep.plan import COMMAND_LINE, Cell, Plan, make_plan
 
@@ -232,7 +232,7 @@ def _training_tasks(
     needed: dict[str, Cell] = {}
     for cell in cells:
         each = loaded[cell.number]
-        if isinstance(each.scenario.training, BlockTrainingSpec) and learners_of(each):
+        if isinstance(each.scenario.training, TRAINING_APART) and learners_of(each):
             needed.setdefault(fingerprint(training_scenario(each)), cell)
     cache = folder / "learned"
     missing = [cell for name, cell in needed.items() if not (cache / f"{name}.json").is_file()]

@@ -591,11 +591,12 @@ class FederatedJob:
 
     def _outcome(self, current: Round, accuracy_before: float) -> RoundOutcome:
         lasted_s = current.end_s - current.start_s
+        is_failed = current.status == FAILED_ROUND
         return RoundOutcome(
             current.number,
             lasted_s,
-            current.status == FAILED_ROUND,
-            self._accuracy,
+            is_failed,
+            accuracy_before if is_failed else current.score.accuracy,
             accuracy_before,
             tuple(self._participant_outcome(seat) for seat in current.seats),
             current.energy_local_j,

@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.controllers.federated import Clients, Conditions, Participant, TrainingOption
+from edgesim.controllers.federated import (
+    Clients,
+    Conditions,
+    Participant,
+    Real,
+    Reports,
+    TrainingOption,
+)
 from edgesim.core.errors import EdgesimError
-from edgesim.hardware.fleet import Fleet
+from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.learning.program import LocalProgram
 from edgesim.nn.model import ModelCost
@@ -92,6 +99,8 @@ class Roster:
             _read_only(self._duration_s),
             self.options,
             self.conditions,
+            self.reports,
+            _read_only(self.idle_w),
         )
         sizes = np.bincount(group_of, minlength=len(numbers))
         self._everybody_w = float(sizes @ self.idle_w)
@@ -168,6 +177,37 @@ class Roster:
             nan if thermal is None else thermal.skin_c,
             nan if way is None else 2.0 * way.half_rtt_s,
         )
+
+    def reports(self, clients: NDArray[np.int64]) -> Reports:
+        """How many phones are now; group by group where all that matters is known in arrays."""
+        found = np.zeros((4, len(clients)))
+        groups = self.clients.group[clients]
+        for number in np.unique(groups).tolist():
+            places = np.flatnonzero(groups == number)
+            asked = clients[places]
+            row = self._rows[int(asked[0])]
+            group, place = self._fleet.group_of(row)
+            if "rssi" in group.weather:
+                own = np.array([self._rows[k] for k in asked.tolist()]) - (row - place)
+                found[:, places] = self._of_group(group, row, own)
+                continue
+            for k, client in zip(places.tolist(), asked.tolist(), strict=True):
+                now = self.conditions(client)
+                rates = (0.0, 0.0) if now.link is None else now.link[:2]
+                found[:, k] = (*rates, now.co_cpu, now.co_mem)
+        return Reports(*found)
+
+    def _of_group(self, group: PhoneGroup, row: int, places: NDArray[np.int64]) -> Real:
+        """Of phones that have one network each; shape ``(4, len(places))``."""
+        phone = self._fleet.phone(row)
+        assert phone.connection is not None
+        (link,) = phone.connection.links
+        now_s = phone.clock.now
+        rates = link.rates_at(group.weather["rssi"].values(now_s)[places])
+        apps = group.surroundings(0).apps
+        use = np.array([(app.cpu, app.memory) for app in apps]).T
+        running = group.weather["app"].values(now_s)[places].astype(np.int64)
+        return np.concatenate([rates, use[:, running]])
 
     def forecast(
         self, participant: Participant, program: LocalProgram, payload_bytes: tuple[float, float]

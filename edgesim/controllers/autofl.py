@@ -1,0 +1,569 @@
+"""AutoFL: Q-learning that chooses which clients train, and on which processor at which clock.
+
+Source: Kim and Wu, "AutoFL: enabling heterogeneity-aware energy efficient federated learning", MICRO 2021
+(arXiv 2107.08147): table 1 (state), Algorithm 1, and its equations of reward and energy. The paper was not
+at hand when this was written; its state, algorithm and reward were found in second hand, weights and
+exploration rate were not. What the sources leave open is a named parameter, and docs/reproduction.md says
+how sure each default is. The paper writes gamma for the learning rate and mu for the discount; here they
+have their names.
+
+Two things differ from the paper by default, because its learner was found not to learn as printed: phones
+of one profile share a table, and targets that would miss the deadline are not tried.
+:data:`~edgesim.controllers.registry.CONTROLLERS` has ``autofl_paper`` for what is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isnan
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from edgesim.controllers.federated import (
+    Clients,
+    Participant,
+    ParticipantOutcome,
+    Real,
+    Reports,
+    RoundOutcome,
+    SelectionObservation,
+    TrainingOption,
+    TrainingTarget,
+    Whole,
+)
+from edgesim.controllers.learned import load_state
+from edgesim.controllers.pace import Pace, promised_training_s, promised_transfer_s, steps_of
+from edgesim.controllers.qlearning import Binning
+from edgesim.controllers.slots import Lesson, Setting
+from edgesim.core.documents import Schema
+from edgesim.core.errors import EdgesimError
+from edgesim.nn.model import ModelCost
+
+__all__ = ["GLOBAL_EDGES", "LOCAL_EDGES", "AutoFL", "classes_of", "reward"]
+
+_ABOVE_0 = 1e-9
+_ABOVE_40_MBPS = 40e6 * (1.0 + 1e-9)
+_ALL = 1.0 - 1e-9
+
+GLOBAL_EDGES: Mapping[str, tuple[float, ...]] = {
+    "conv": (10, 20, 30),
+    "fc": (10,),
+    "rc": (5, 10),
+    "batch_size": (8, 32),
+    "epochs": (5, 10),
+    "clients_per_round": (10, 50),
+}
+"""Where the bins of the global state begin: 4 x 2 x 3 x 3 x 3 x 3 = 648 (table 1). The paper leaves 30 to 39
+convolutions without a bin; here they are in the largest."""
+
+LOCAL_EDGES: Mapping[str, tuple[float, ...]] = {
+    "co_cpu": (_ABOVE_0, 0.25, 0.75),
+    "co_mem": (_ABOVE_0, 0.25, 0.75),
+    "network_bps": (_ABOVE_40_MBPS,),
+    "classes": (0.25, _ALL),
+}
+"""Where those of the local state begin: 4 x 4 x 2 x 3 = 96. Of data, the share of all classes that a client
+has."""
+
+LOCAL_STATES = 96
+
+
+def classes_of(labels: NDArray[np.int64], presence: float) -> Real:
+    """The share of all classes that each client has.
+
+    Args:
+        labels: samples by client (rows) and label (columns).
+        presence: a class counts with at least so much of an even share of the client's samples.
+
+    Returns:
+        Shape ``(clients,)``; 1 where labels are not known.
+    """
+    if not labels.shape[1]:
+        return np.ones(len(labels))
+    even = labels.sum(axis=1, keepdims=True) / labels.shape[1]
+    found: Real = ((labels >= presence * even) & (labels > 0)).mean(axis=1)
+    return found
+
+
+def reward(
+    local: float,
+    together: float,
+    accuracy: float,
+    accuracy_before: float,
+    alpha: float,
+    beta: float,
+) -> float:
+    """AutoFL's reward of one client.
+
+    Args:
+        local: energy of the client,
+        together: and of all clients, in the unit that the weights were chosen for.
+        accuracy: of the new model, in percent,
+        accuracy_before: and of the one before; NaN: nobody knows, and energy alone counts.
+        alpha: weight of accuracy,
+        beta: and of its gain.
+    """
+    if isnan(accuracy):
+        return -together - local
+    gain = accuracy - accuracy_before
+    if gain <= 0.0:
+        return accuracy - 100.0
+    return -together - local + alpha * accuracy + beta * gain
+
+
+class AutoFLParameters(Schema):
+    """Parameters of :class:`AutoFL`."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Found: the paper's gamma."""
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Found: the paper's mu."""
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of rounds that are explored as a whole; recalled, low to medium confidence."""
+    explore_rounds: Annotated[int, Field(ge=0)] | None = 80
+    """Exploring stops after so many rounds, earlier jobs included; ``null``: never. The paper says that its
+    reward settles within 50 to 80; whole rounds at random cost more than they teach after that."""
+    alpha: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+    beta: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+    """Weights of accuracy (percent) and its gain; the paper's were not found. Small, so that the energies of
+    one client and of another, each about 1, still tell them apart."""
+    energies: Literal["relative", "joules"] = "relative"
+    """In the reward, energies relative to those of the first round, or in joules. The paper adds joules (or
+    millijoules: unknown) to percent; then the weights mean something for one model only."""
+    tables: Literal["per_tier", "per_device"] = "per_tier"
+    """Phones of one profile learn together, or each alone (as the paper has it; it offers the other). A
+    round teaches K cells; 200 tables have too many of them to be learned in one job."""
+    levels: Annotated[int, Field(ge=1)] | None = 4
+    """Clocks per processor to choose of, evenly spaced and always with the highest; ``null``: all. Every one
+    more must be tried in every state."""
+    masks_late: bool = True
+    """Whether targets are left out that should miss the round's deadline, by promises and past rounds."""
+    caution: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """So many standard deviations are added to what a client should take."""
+    class_presence: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """A class is one of a client's with at least so much of an even share of its samples. The paper counts
+    classes; with Dirichlet data nearly everybody has one sample of most."""
+    initial: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 1.0)
+    """Initial values, uniform between these; the paper's range is unknown. Rewards of good rounds are above
+    it with the weights above, so that what works is kept."""
+    table: str | None = None
+    """Begin with what an earlier run has learned: its ``learned.json``, relative to the scenario file."""
+    transfer: bool = False
+    """Whether a global state that the table does not know (another model, other B, E or K) begins with the
+    nearest that it knows; else with initial values."""
+    is_frozen: bool = False
+    """Use ``table`` as it is: neither explore nor learn."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for name in ("transfer", "is_frozen"):
+            if getattr(self, name) and self.table is None:
+                raise ValueError(f"{name} needs table, the learned.json of an earlier run")
+        if self.initial[0] > self.initial[1]:
+            raise ValueError("initial: the first value must not be above the second")
+        return self
+
+
+@dataclass(slots=True)
+class _Tier:
+    """Phones of one profile: where they can train, and what has been learned about that.
+
+    Attributes:
+        profile: its name.
+        targets: in the order of a table's columns.
+        values: by number of global state: shape ``(tables, local states, targets)``.
+        devices: the number of each device's table; empty where one is shared.
+    """
+
+    profile: str
+    targets: tuple[TrainingTarget, ...]
+    values: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """A client's decision on its way to becoming experience."""
+
+    client: int
+    tier: int
+    table: int
+    state: int
+    action: int
+    training_s: float
+    transfer_s: float
+    is_bad: bool
+    worth: float = 0.0
+
+
+class AutoFL:
+    """AutoFL, for slot ``selection`` of synchronous jobs.
+
+    Each round, for all eligible clients: observe the state; with probability ``epsilon`` take K at random,
+    each at a random target; else the K of the highest value, ties at random, each at its best target. When
+    the round is over, and the next one has shown the next state,
+
+        Q(S, A) += learning_rate * (R + discount * max Q(S', .) - Q(S, A)).
+
+    Clients of one tier that were in the same state at the same target share a cell: it moves once, towards
+    the mean of their rewards. Clients that did not take part had no action; their values stay.
+    """
+
+    needs_what_if = False
+    learns = True
+    Parameters = AutoFLParameters
+
+    def __init__(self, setting: Setting) -> None:
+        self.parameters: AutoFLParameters = setting.parameters or AutoFLParameters()
+        self._rng = setting.rng
+        self._local = Binning(list(LOCAL_EDGES.values()))
+        self._global = Binning(list(GLOBAL_EDGES.values()))
+        self._pace = Pace(self.parameters.caution)
+        self._is_frozen = self.parameters.is_frozen
+        self._tiers: list[_Tier] = []
+        self._tier_of: dict[str, int] = {}
+        self._classes: Real | None = None
+        self._round = 0  # rounds decided, earlier jobs included
+        self._reference_j: tuple[float, float] | None = None
+        self._chosen: list[_Choice] = []
+        self._state = 0  # global, of what was chosen
+        self._is_explored = False
+        self._pending = False  # rewards are known, the next state is not
+        self._saved: Mapping[str, Any] = {}
+        if self.parameters.table is not None:
+            file = setting.folder / self.parameters.table
+            saved = load_state(file)
+            for key in (setting.seat, setting.slot):
+                self._saved = self._saved or saved.get(key, {})
+            if "tiers" not in self._saved:
+                raise EdgesimError(f"{file} holds no tables of autofl for slot {setting.slot!r}")
+            self._load_common(self._saved)
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def decide(self, observation: SelectionObservation) -> tuple[Participant, ...]:
+        """The clients of highest value, each at its best target; now and then others."""
+        own, clients, eligible = self.parameters, observation.clients, observation.eligible
+        reports = clients.reports(eligible)
+        states = self._local_states(clients, eligible, reports)
+        is_bad = np.minimum(reports.up_bps, reports.down_bps) < _ABOVE_40_MBPS
+        self._learn_from_next(clients, eligible, states)
+        self._state = self._global_state(observation)
+        explores = not self._is_frozen and (
+            own.explore_rounds is None or self._round < own.explore_rounds
+        )
+        # One draw each round, so that what follows does not depend on whether it explores.
+        self._is_explored = bool(self._rng.random() < own.epsilon) and explores
+        self._round += 1
+
+        steps = steps_of(clients, eligible, observation.batch_size, observation.epochs)
+        payload = (observation.downlink_bytes, observation.uplink_bytes)
+        transfer_s = promised_transfer_s(reports, payload, observation.wanted)
+        sending_s = transfer_s * self._pace.transfer_factors(is_bad)
+        n = len(eligible)
+        worth, action = np.full(n, -inf), np.zeros(n, np.int64)
+        training_s, fastest_s, fastest = np.zeros(n), np.full(n, inf), np.zeros(n, np.int64)
+        tiers, tables = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        training: dict[int, tuple[Whole, Real]] = {}
+        groups = clients.group[eligible]
+        for group in np.unique(groups).tolist():
+            rows = np.flatnonzero(groups == group)
+            number, options = self._tier(observation, group, int(eligible[rows[0]]))
+            tier = self._tiers[number]
+            tiers[rows] = number
+            tables[rows] = self._tables_of(tier, clients, eligible[rows])
+            values: Real = self._values(tier, self._state)[tables[rows], states[rows]].astype(float)
+            promised_s = promised_training_s(options, steps[rows], reports.co_cpu[rows])
+            factors = [self._pace.training_factor(tier.profile, o.target) for o in options]
+            predicted_s = promised_s * factors + sending_s[rows, None]
+            fastest_s[rows], fastest[rows] = predicted_s.min(axis=1), predicted_s.argmin(axis=1)
+            hopeful = np.ones(values.shape, bool)
+            if own.masks_late:
+                hopeful = predicted_s <= observation.deadline_s
+            if self._is_explored:
+                values = self._rng.random(values.shape)
+            values = np.where(hopeful, values, -inf)
+            action[rows] = values.argmax(axis=1)
+            worth[rows] = values.max(axis=1)
+            training[number] = (rows, promised_s)
+        ties = self._rng.random(n)
+        if self._is_explored:
+            worth = np.where(np.isfinite(worth), 0.0, -inf)
+        order = np.lexsort((ties, -worth))
+        picked = order[: observation.wanted]
+        picked = picked[np.isfinite(worth[picked])]
+        if not len(picked):
+            # Nobody should be in time: those that should be nearest to it, as fast as they can.
+            picked = np.lexsort((ties, fastest_s))[: observation.wanted]
+            action[picked] = fastest[picked]
+        for rows, promised_s in training.values():
+            training_s[rows] = promised_s[np.arange(len(rows)), action[rows]]
+        self._chosen = [
+            _Choice(
+                int(eligible[k]),
+                int(tiers[k]),
+                int(tables[k]),
+                int(states[k]),
+                int(action[k]),
+                float(training_s[k]),
+                float(transfer_s[k]),
+                bool(is_bad[k]),
+            )
+            for k in sorted(picked.tolist())
+        ]
+        return tuple(
+            Participant(each.client, self._tiers[each.tier].targets[each.action])
+            for each in self._chosen
+        )
+
+    def _local_states(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
+        """The number of each client's local state."""
+        if self._classes is None or len(self._classes) != len(clients):
+            self._classes = classes_of(clients.labels, self.parameters.class_presence)
+        return self._local.states_of(
+            [
+                reports.co_cpu,
+                reports.co_mem,
+                np.minimum(reports.up_bps, reports.down_bps),
+                self._classes[chosen],
+            ]
+        )
+
+    def _global_state(self, observation: SelectionObservation) -> int:
+        return self._global.state(
+            (
+                *_layers(observation.model),
+                observation.batch_size,
+                observation.epochs,
+                observation.wanted,
+            )
+        )
+
+    def _tier(
+        self, observation: SelectionObservation, group: int, client: int
+    ) -> tuple[int, tuple[TrainingOption, ...]]:
+        """The number of a group's tier, and its options."""
+        clients = observation.clients
+        options = _spaced(clients.options(client, observation.batch_size), self.parameters.levels)
+        profile = clients.profiles[group]
+        targets = tuple(option.target for option in options)
+        number = self._tier_of.get(profile)
+        if number is None:
+            number = self._tier_of[profile] = len(self._tiers)
+            self._tiers.append(_Tier(profile, targets))
+            saved = self._saved.get("tiers", {}).get(profile)
+            if saved is not None:
+                self._adopt(self._tiers[number], saved)
+        if self._tiers[number].targets != targets:
+            raise EdgesimError(
+                f"phones of profile {profile!r} have different targets in two groups; give them the "
+                "same governor, or a profile each"
+            )
+        return number, options
+
+    def _tables_of(self, tier: _Tier, clients: Clients, rows: Whole) -> Whole:
+        """The number of each client's table."""
+        if self.parameters.tables == "per_tier":
+            return np.zeros(len(rows), np.int64)
+        known = tier.devices
+        found = [known.setdefault(clients.devices[k], len(known)) for k in rows.tolist()]
+        return np.array(found, np.int64)
+
+    def _values(self, tier: _Tier, state: int) -> NDArray[np.float32]:
+        """The tables of a tier in a global state, made when first needed."""
+        tables = max(len(tier.devices), 1)
+        found = tier.values.get(state)
+        if found is None and self.parameters.transfer and tier.values:
+            found = tier.values[self._nearest(state, tier.values)].copy()
+        have = 0 if found is None else len(found)
+        if have < tables:
+            shape = (tables - have, LOCAL_STATES, len(tier.targets))
+            fresh = self._rng.uniform(*self.parameters.initial, size=shape).astype(np.float32)
+            found = fresh if found is None else np.concatenate([found, fresh])
+        assert found is not None
+        tier.values[state] = found
+        return found
+
+    def _nearest(self, state: int, known: Mapping[int, Any]) -> int:
+        """The known global state that is fewest bins away."""
+        place = np.array(np.unravel_index(state, self._global.sizes))
+        return min(
+            sorted(known),
+            key=lambda each: int(
+                np.abs(np.array(np.unravel_index(each, self._global.sizes)) - place).sum()
+            ),
+        )
+
+    # -- learning ---------------------------------------------------------------------------------
+
+    def learn(
+        self,
+        observation: SelectionObservation,
+        decision: tuple[Participant, ...],
+        outcome: RoundOutcome,
+    ) -> Lesson | None:
+        """Reward every participant; values change when the next state is known too."""
+        clients = observation.clients
+        by_client = {each.client: each for each in outcome.participants}
+        for choice in self._chosen:
+            self._pace.learn(
+                self._tiers[choice.tier].profile,
+                by_client[choice.client],
+                choice.training_s,
+                choice.transfer_s,
+                is_bad=choice.is_bad,
+            )
+        is_judged = not isnan(outcome.accuracy) or isnan(outcome.accuracy_before)
+        if not is_judged:
+            self._chosen = []  # whether the model got better is not known
+            return None
+        local_j = [
+            _local_j(by_client[choice.client], outcome.idle_j[clients.group[choice.client]])
+            for choice in self._chosen
+        ]
+        unit_local_j, unit_global_j = self._units(local_j, outcome.energy_global_j)
+        for choice, joules in zip(self._chosen, local_j, strict=True):
+            choice.worth = reward(
+                joules / unit_local_j,
+                outcome.energy_global_j / unit_global_j,
+                100.0 * outcome.accuracy,
+                100.0 * outcome.accuracy_before,
+                self.parameters.alpha,
+                self.parameters.beta,
+            )
+        self._pending = not self._is_frozen
+        worth = sum(choice.worth for choice in self._chosen) / len(self._chosen)
+        return Lesson(worth, self._is_explored)
+
+    def _units(self, local_j: Sequence[float], global_j: float) -> tuple[float, float]:
+        """What energies are divided by."""
+        if self.parameters.energies == "joules":
+            return 1.0, 1.0
+        if self._reference_j is None:
+            mean_j = sum(local_j) / len(local_j)
+            if not (mean_j > 0.0 and global_j > 0.0):
+                return 1.0, 1.0
+            self._reference_j = (mean_j, global_j)
+        return self._reference_j
+
+    def _learn_from_next(self, clients: Clients, eligible: Whole, states: Whole) -> None:
+        """The next state is known: let last round's values change before they are used."""
+        if not self._pending:
+            return
+        now = dict(zip(eligible.tolist(), states.tolist(), strict=True))
+        away = np.array([c.client for c in self._chosen if c.client not in now], np.int64)
+        if len(away):
+            found = self._local_states(clients, away, clients.reports(away))
+            now.update(zip(away.tolist(), found.tolist(), strict=True))
+        self._update([now[choice.client] for choice in self._chosen])
+
+    def _update(self, next_states: Sequence[int]) -> None:
+        """Move the values of what was chosen, cell by cell."""
+        self._pending = False
+        cells: dict[tuple[int, int, int, int], list[float]] = {}
+        for choice, state in zip(self._chosen, next_states, strict=True):
+            values = self._values(self._tiers[choice.tier], self._state)
+            worth = choice.worth
+            worth += self.parameters.discount * float(values[choice.table, state].max())
+            cell = (choice.tier, choice.table, choice.state, choice.action)
+            cells.setdefault(cell, []).append(worth)
+        for (tier, table, state, action), worths in cells.items():
+            row = self._tiers[tier].values[self._state][table, state]
+            worth = sum(worths) / len(worths)
+            row[action] += self.parameters.learning_rate * (worth - row[action])
+
+    def freeze(self) -> None:
+        """Training is over: use the tables as they are."""
+        self._settle()
+        self._is_frozen = True
+
+    def _settle(self) -> None:
+        """No next state will come: each client is taken to stay in its own."""
+        if self._pending:
+            self._update([choice.state for choice in self._chosen])
+
+    # -- what it has learned ----------------------------------------------------------------------
+
+    def memory(self) -> int:
+        """Bytes of its tables: of the global states that it has been in."""
+        return sum(values.nbytes for tier in self._tiers for values in tier.values.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tables by profile, and what it knows about times."""
+        self._settle()
+        tiers = {
+            tier.profile: {
+                "targets": [[t.processor, t.level] for t in tier.targets],
+                "values": {
+                    str(state): found.copy() for state, found in sorted(tier.values.items())
+                },
+                "devices": dict(tier.devices),
+            }
+            for tier in self._tiers
+        }
+        return {
+            "tiers": {**self._saved.get("tiers", {}), **tiers},
+            "tables": self.parameters.tables,
+            "rounds": self._round,
+            "reference_j": None if self._reference_j is None else list(self._reference_j),
+            "pace": self._pace.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these tables. Those of profiles that are not here are kept as they are."""
+        self._load_common(state)
+        self._saved = state
+        self._tiers, self._tier_of = [], {}
+
+    def _load_common(self, state: Mapping[str, Any]) -> None:
+        if state["tables"] != self.parameters.tables:
+            raise EdgesimError(
+                f"its tables are {state['tables']}, not {self.parameters.tables}; set tables to that"
+            )
+        self._round = int(state["rounds"])
+        reference_j = state["reference_j"]
+        # Another model's joules are no measure for this one's.
+        if reference_j is not None and not self.parameters.transfer:
+            self._reference_j = (float(reference_j[0]), float(reference_j[1]))
+        self._pace.load_state_dict(state["pace"])
+        self._chosen, self._pending = [], False
+
+    def _adopt(self, tier: _Tier, saved: Mapping[str, Any]) -> None:
+        """Take over the tables that were saved of a tier."""
+        targets = tuple(TrainingTarget(name, level) for name, level in saved["targets"])
+        if targets != tier.targets:
+            known = ", ".join(map(str, targets))
+            raise EdgesimError(
+                f"the tables for profile {tier.profile!r} are about {known}; here phones can train on "
+                f"{', '.join(map(str, tier.targets))}"
+            )
+        tier.values = {int(k): v.astype(np.float32) for k, v in saved["values"].items()}
+        tier.devices = {str(k): int(v) for k, v in saved["devices"].items()}
+
+
+def _layers(model: ModelCost) -> tuple[int, int, int]:
+    counts = model.state_counts
+    return counts.conv, counts.fc, counts.rc
+
+
+def _local_j(outcome: ParticipantOutcome, idle_j: float) -> float:
+    """AutoFL's local energy of a participant: computing, sending, and idling through the round."""
+    return outcome.compute_j + outcome.transmit_j + idle_j
+
+
+def _spaced(options: Sequence[TrainingOption], levels: int | None) -> tuple[TrainingOption, ...]:
+    """Of each processor's clocks so many, evenly spaced, the highest among them."""
+    if levels is None:
+        return tuple(options)
+    kept: list[TrainingOption] = []
+    for processor in dict.fromkeys(option.target.processor for option in options):
+        own = [option for option in options if option.target.processor == processor]
+        own.sort(key=lambda option: option.frequency_hz)
+        count = min(levels, len(own))
+        places = {round((k + 1) * len(own) / count) - 1 for k in range(count)}
+        kept += [own[place] for place in sorted(places)]
+    return tuple(kept)

@@ -1,0 +1,138 @@
+"""How long clients take, by what profiles promise and what past rounds have taught about it.
+
+A round's past is what its coordinator measured; what a round will really be like, nobody here knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, inf, log, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.controllers.federated import (
+    Clients,
+    ParticipantOutcome,
+    Real,
+    Reports,
+    TrainingOption,
+    Whole,
+)
+from edgesim.core.units import BITS_PER_BYTE
+
+__all__ = ["Pace", "promised_training_s", "promised_transfer_s", "steps_of"]
+
+_SHARE_OF_CPU = 0.5
+"""Two that both want a CPU get half each; an app that wants less leaves the rest."""
+
+_FORGETS = 0.1
+"""Weight of the newest measurement once there are ten: conditions drift; assumed."""
+
+
+def steps_of(clients: Clients, chosen: Whole, batch_size: int, epochs: int) -> Whole:
+    """Training steps of each of these clients."""
+    found: Whole = epochs * -(-clients.samples[chosen] // batch_size)
+    return found
+
+
+def promised_training_s(options: Sequence[TrainingOption], steps: Whole, co_cpu: Real) -> Real:
+    """Seconds of training by promise, with what apps use of a CPU taken off; ``(clients, options)``."""
+    slowed = 1.0 / (1.0 - np.minimum(co_cpu, _SHARE_OF_CPU))
+    found: Real = np.stack(
+        [steps * o.step_s * (slowed if o.kind == "cpu" else 1.0) for o in options], axis=1
+    )
+    return found
+
+
+def promised_transfer_s(reports: Reports, payload_bytes: tuple[float, float], sharing: int) -> Real:
+    """Seconds of both transfers by promise, the model coming to ``sharing`` clients at once; ``(clients,)``."""
+    with np.errstate(divide="ignore"):
+        down_s = sharing * payload_bytes[0] / reports.down_bps
+        up_s = payload_bytes[1] / reports.up_bps
+    found: Real = BITS_PER_BYTE * (down_s + up_s)
+    return found
+
+
+class _Ratio:
+    """Measured over promised time: mean and variance of its logarithm, the newest counting most."""
+
+    __slots__ = ("count", "mean", "variance")
+
+    def __init__(self, count: int = 0, mean: float = 0.0, variance: float = 0.0) -> None:
+        self.count, self.mean, self.variance = count, mean, variance
+
+    def learn(self, measured_s: float, promised_s: float) -> None:
+        if not (measured_s > 0.0 and 0.0 < promised_s < inf):
+            return
+        self.count += 1
+        weight = max(1.0 / self.count, _FORGETS)
+        off = log(measured_s / promised_s) - self.mean
+        self.mean += weight * off
+        self.variance = (1.0 - weight) * (self.variance + weight * off * off)
+
+    def factor(self, caution: float) -> float:
+        return exp(self.mean + caution * sqrt(self.variance))
+
+
+class Pace:
+    """Predicts how long clients will take; an honest predictor: it knows promises and past rounds.
+
+    The logarithm of measured over promised time is averaged, for training by profile and target, for
+    transfers by whether the network was bad. Before there is anything measured, a promise is believed. A
+    client that was cut off while it trained has taken at least so long: it counts where that is more than
+    was predicted.
+
+    Args:
+        caution: so many standard deviations are added.
+    """
+
+    def __init__(self, caution: float) -> None:
+        self._caution = caution
+        self._training: dict[str, _Ratio] = {}
+        self._transfer: dict[str, _Ratio] = {}
+
+    def training_factor(self, profile: str, target: object) -> float:
+        """What promised seconds of training are to be multiplied by."""
+        found = self._training.get(f"{profile} {target}")
+        return 1.0 if found is None else found.factor(self._caution)
+
+    def transfer_factors(self, is_bad: NDArray[np.bool_]) -> Real:
+        """What promised seconds of transfers are to be multiplied by."""
+        kinds = [self._transfer.get(kind, _Ratio()).factor(self._caution) for kind in ("0", "1")]
+        found: Real = np.where(is_bad, kinds[1], kinds[0])
+        return found
+
+    def learn(
+        self,
+        profile: str,
+        outcome: ParticipantOutcome,
+        training_s: float,
+        transfer_s: float,
+        *,
+        is_bad: bool,
+    ) -> None:
+        """Take note of what a client took, given what was promised."""
+        target = f"{profile} {outcome.target}"
+        ratio = self._training.setdefault(target, _Ratio())
+        is_whole = outcome.upload_s > 0.0
+        if is_whole or outcome.training_s > training_s * ratio.factor(self._caution):
+            ratio.learn(outcome.training_s, training_s)
+        if outcome.status == "done":
+            measured_s = outcome.download_s + outcome.upload_s
+            self._transfer.setdefault(str(int(is_bad)), _Ratio()).learn(measured_s, transfer_s)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learned."""
+        return {
+            name: {key: [r.count, r.mean, r.variance] for key, r in sorted(ratios.items())}
+            for name, ratios in (("training", self._training), ("transfer", self._transfer))
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._training, self._transfer = (
+            {key: _Ratio(*values) for key, values in state[name].items()}
+            for name in ("training", "transfer")
+        )
