@@ -47,7 +47,6 @@ __all__ = ["GLOBAL_EDGES", "LOCAL_EDGES", "AutoFL", "classes_of", "reward"]
 
 _ABOVE_0 = 1e-9
 _ABOVE_40_MBPS = 40e6 * (1.0 + 1e-9)
-_ALL = 1.0 - 1e-9
 
 GLOBAL_EDGES: Mapping[str, tuple[float, ...]] = {
     "conv": (10, 20, 30),
@@ -64,7 +63,7 @@ LOCAL_EDGES: Mapping[str, tuple[float, ...]] = {
     "co_cpu": (_ABOVE_0, 0.25, 0.75),
     "co_mem": (_ABOVE_0, 0.25, 0.75),
     "network_bps": (_ABOVE_40_MBPS,),
-    "classes": (0.25, _ALL),
+    "classes": (0.25, 1.0 - 1e-9),
 }
 """Where those of the local state begin: 4 x 4 x 2 x 3 = 96. Of data, the share of all classes that a client
 has."""
@@ -115,6 +114,9 @@ def reward(
     return -together - local + alpha * accuracy + beta * gain
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class AutoFLParameters(Schema):
     """Parameters of :class:`AutoFL`."""
 
@@ -147,6 +149,9 @@ class AutoFLParameters(Schema):
     class_presence: Annotated[float, Field(ge=0, le=1)] = 0.3
     """A class is one of a client's with at least so much of an even share of its samples. The paper counts
     classes; with Dirichlet data nearly everybody has one sample of most."""
+    class_edges: Annotated[tuple[Share, Share], Field(strict=False)] = (0.25, 1.0)
+    """Where the bins of data begin, as shares of all classes: small, medium, large (table 1). Clients with
+    few samples miss some class even if theirs are like everybody's: then lower the second."""
     initial: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 1.0)
     """Initial values, uniform between these; the paper's range is unknown. Rewards of good rounds are above
     it with the weights above, so that what works is kept."""
@@ -163,8 +168,10 @@ class AutoFLParameters(Schema):
         for name in ("transfer", "is_frozen"):
             if getattr(self, name) and self.table is None:
                 raise ValueError(f"{name} needs table, the learned.json of an earlier run")
-        if self.initial[0] > self.initial[1]:
-            raise ValueError("initial: the first value must not be above the second")
+        for name in ("initial", "class_edges"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the first value must not be above the second")
         return self
 
 
@@ -220,7 +227,9 @@ class AutoFL:
     def __init__(self, setting: Setting) -> None:
         self.parameters: AutoFLParameters = setting.parameters or AutoFLParameters()
         self._rng = setting.rng
-        self._local = Binning(list(LOCAL_EDGES.values()))
+        low, high = self.parameters.class_edges
+        edges = {**LOCAL_EDGES, "classes": (low - 1e-9, high - 1e-9)}
+        self._local = Binning(list(edges.values()))
         self._global = Binning(list(GLOBAL_EDGES.values()))
         self._pace = Pace(self.parameters.caution)
         self._is_frozen = self.parameters.is_frozen
@@ -279,7 +288,8 @@ class AutoFL:
             values: Real = self._values(tier, self._state)[tables[rows], states[rows]].astype(float)
             promised_s = promised_training_s(options, steps[rows], reports.co_cpu[rows])
             factors = [self._pace.training_factor(tier.profile, o.target) for o in options]
-            predicted_s = promised_s * factors + sending_s[rows, None]
+            own_pace = self._pace.device_factors(clients.devices, eligible[rows])
+            predicted_s = promised_s * factors * own_pace[:, None] + sending_s[rows, None]
             fastest_s[rows], fastest[rows] = predicted_s.min(axis=1), predicted_s.argmin(axis=1)
             hopeful = np.ones(values.shape, bool)
             if own.masks_late:
@@ -411,6 +421,7 @@ class AutoFL:
         by_client = {each.client: each for each in outcome.participants}
         for choice in self._chosen:
             self._pace.learn(
+                clients.devices[choice.client],
                 self._tiers[choice.tier].profile,
                 by_client[choice.client],
                 choice.training_s,

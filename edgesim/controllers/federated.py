@@ -117,12 +117,14 @@ class Reports(NamedTuple):
     Attributes:
         up_bps, down_bps: what profiles promise at the present signals; 0 without a connection.
         co_cpu, co_mem: share of CPU and memory bandwidth that apps use, in [0, 1].
+        rtt_s: round-trip time to the coordinator, as the network promises; NaN without a way there.
     """
 
     up_bps: Real
     down_bps: Real
     co_cpu: Real
     co_mem: Real
+    rtt_s: Real
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ class ParticipantOutcome(NamedTuple):
         client: who,
         target: and where.
         status: ``done``, ``partial``, ``late``, ``surplus`` or ``failed:REASON``.
+        duration_s: from the model's sending to the update's arrival; NaN if it did not arrive.
         download_s, training_s, upload_s: how long its phases took; 0 for those it did not come to.
         energy_j: booked to it on its phone so far, as its meter reads it. A radio's tail may follow.
         compute_j: what the profile's watts make of the time its processor was busy, at each clock.
@@ -249,6 +252,7 @@ class ParticipantOutcome(NamedTuple):
     client: int
     target: TrainingTarget
     status: str
+    duration_s: float
     download_s: float
     training_s: float
     upload_s: float

@@ -47,12 +47,20 @@ def promised_training_s(options: Sequence[TrainingOption], steps: Whole, co_cpu:
 
 
 def promised_transfer_s(reports: Reports, payload_bytes: tuple[float, float], sharing: int) -> Real:
-    """Seconds of both transfers by promise, the model coming to ``sharing`` clients at once; ``(clients,)``."""
+    """Seconds from a model's sending to an update's arrival by promise, but for training; ``(clients,)``.
+
+    Infinite without a connection.
+
+    Args:
+        reports: of the clients.
+        payload_bytes: what comes down, and what goes up.
+        sharing: the model comes to so many at once.
+    """
     with np.errstate(divide="ignore"):
         down_s = sharing * payload_bytes[0] / reports.down_bps
         up_s = payload_bytes[1] / reports.up_bps
-    found: Real = BITS_PER_BYTE * (down_s + up_s)
-    return found
+    found: Real = BITS_PER_BYTE * (down_s + up_s) + reports.rtt_s
+    return np.where(np.isfinite(found), found, inf)
 
 
 class _Ratio:
@@ -80,7 +88,8 @@ class Pace:
     """Predicts how long clients will take; an honest predictor: it knows promises and past rounds.
 
     The logarithm of measured over promised time is averaged, for training by profile and target, for
-    transfers by whether the network was bad. Before there is anything measured, a promise is believed. A
+    transfers by whether the network was bad. What a client's training took beyond that counts for itself,
+    the more the oftener it has been seen. Before there is anything measured, a promise is believed. A
     client that was cut off while it trained has taken at least so long: it counts where that is more than
     was predicted.
 
@@ -92,6 +101,17 @@ class Pace:
         self._caution = caution
         self._training: dict[str, _Ratio] = {}
         self._transfer: dict[str, _Ratio] = {}
+        self._own: dict[str, _Ratio] = {}  # by device, beyond its profile's
+
+    def device_factors(self, devices: Sequence[str], chosen: Whole) -> Real:
+        """What seconds of training are to be multiplied by besides, for each of these clients."""
+        factors = np.ones(len(chosen))
+        if self._own:
+            for place, client in enumerate(chosen.tolist()):
+                own = self._own.get(devices[client])
+                if own is not None:
+                    factors[place] = exp(own.mean * own.count / (own.count + 1))
+        return factors
 
     def training_factor(self, profile: str, target: object) -> float:
         """What promised seconds of training are to be multiplied by."""
@@ -106,6 +126,7 @@ class Pace:
 
     def learn(
         self,
+        device: str,
         profile: str,
         outcome: ParticipantOutcome,
         training_s: float,
@@ -116,23 +137,31 @@ class Pace:
         """Take note of what a client took, given what was promised."""
         target = f"{profile} {outcome.target}"
         ratio = self._training.setdefault(target, _Ratio())
+        own = self._own.setdefault(device, _Ratio())
+        expected_s = training_s * exp(ratio.mean)
         is_whole = outcome.upload_s > 0.0
-        if is_whole or outcome.training_s > training_s * ratio.factor(self._caution):
+        if is_whole or outcome.training_s > expected_s * own.factor(self._caution):
+            own.learn(outcome.training_s, expected_s)
             ratio.learn(outcome.training_s, training_s)
         if outcome.status == "done":
-            measured_s = outcome.download_s + outcome.upload_s
+            # All that was not training: transfers, ways there and back.
+            measured_s = outcome.duration_s - outcome.training_s
             self._transfer.setdefault(str(int(is_bad)), _Ratio()).learn(measured_s, transfer_s)
 
     def state_dict(self) -> dict[str, Any]:
         """What it has learned."""
         return {
             name: {key: [r.count, r.mean, r.variance] for key, r in sorted(ratios.items())}
-            for name, ratios in (("training", self._training), ("transfer", self._transfer))
+            for name, ratios in (
+                ("training", self._training),
+                ("transfer", self._transfer),
+                ("own", self._own),
+            )
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self._training, self._transfer = (
+        self._training, self._transfer, self._own = (
             {key: _Ratio(*values) for key, values in state[name].items()}
-            for name in ("training", "transfer")
+            for name in ("training", "transfer", "own")
         )

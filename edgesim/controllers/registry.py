@@ -118,11 +118,18 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
         "oort": _entry(
             "selection", "selection:Oort", "Oort (OSDI 2021): high loss, in time, with exploration"
         ),
+        "fedl": _entry(
+            "selection",
+            "selection:Fedl",
+            "FEDL (INFOCOM 2019): any clients, clocks that balance energy and time",
+        ),
         "oracle_participants": _entry(
             "selection",
-            "selection:OracleSelection",
-            "balanced labels first, then least energy, knowing the weather to come (greedy bound)",
+            "oracle:Oracle",
+            "balanced labels first, then least energy, knowing the weather to come (bound)",
+            chooses_targets=False,
         ),
+        "oracle_fl": _entry("selection", "oracle:Oracle", "the same, and the best targets (bound)"),
         "autofl": _entry(
             "selection",
             "autofl:AutoFL",

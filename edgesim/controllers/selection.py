@@ -7,7 +7,7 @@
 :class:`Performance`      those whose processors are fastest
 :class:`FixedMix`         so many of each tier: AutoFL's clusters C1 to C7
 :class:`Oort`             high loss and in time, with exploration
-:class:`OracleSelection`  balanced labels first, then least energy, knowing the weather to come
+:class:`Fedl`             at random, each at the clock that just keeps the round's best time
 ========================  =====================================================================
 
 A baseline has to train somewhere: by default on the fastest CPU cluster, where today's frameworks for
@@ -16,8 +16,9 @@ federated learning on phones train.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from math import ceil, inf, isfinite, log, sqrt
+from math import ceil, inf, isfinite, log
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -38,13 +39,14 @@ from edgesim.core.documents import Schema
 from edgesim.core.units import BITS_PER_BYTE
 
 __all__ = [
+    "Fedl",
     "FixedMix",
     "Oort",
-    "OracleSelection",
     "Performance",
     "Power",
     "RandomSelection",
     "RoundRobin",
+    "Selection",
     "predicted_s",
 ]
 
@@ -98,8 +100,8 @@ def predicted_s(
     return BITS_PER_BYTE * (down_s + up_s) + training_s + conditions.rtt_s
 
 
-class _Selection:
-    """What they share: a target, and nothing to learn.
+class Selection(ABC):
+    """What selections share that learn nothing: which clients is theirs to say, where they train is not.
 
     Args:
         setting: job, stream and parameters.
@@ -121,16 +123,16 @@ class _Selection:
             for client in sorted(int(client) for client in clients)
         )
 
+    @abstractmethod
     def choose(self, observation: SelectionObservation) -> Sequence[int] | Whole:
         """Choose clients."""
-        raise NotImplementedError
 
     def option(self, observation: SelectionObservation, client: int) -> TrainingOption:
         """Where a client trains."""
         options = observation.clients.options(client, observation.batch_size)
         return chosen_option(options, self._train_on)
 
-    def learn(
+    def learn(  # noqa: B027
         self,
         observation: SelectionObservation,
         decision: tuple[Participant, ...],
@@ -138,18 +140,18 @@ class _Selection:
     ) -> Lesson | None:
         """Nothing to learn."""
 
-    def freeze(self) -> None:
+    def freeze(self) -> None:  # noqa: B027
         """Nothing to freeze."""
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Nothing to load."""
 
 
-class RandomSelection(_Selection):
+class RandomSelection(Selection):
     """Any of the eligible clients, all alike: FedAvg (McMahan et al., AISTATS 2017, algorithm 1)."""
 
     def choose(self, observation: SelectionObservation) -> Whole:
@@ -157,7 +159,7 @@ class RandomSelection(_Selection):
         return self._rng.choice(observation.eligible, observation.wanted, replace=False)
 
 
-class RoundRobin(_Selection):
+class RoundRobin(Selection):
     """Those who have not taken part for longest; the lowest numbers first."""
 
     def choose(self, observation: SelectionObservation) -> Whole:
@@ -167,7 +169,7 @@ class RoundRobin(_Selection):
         return eligible[order[: observation.wanted]]
 
 
-class _ByPromise(_Selection):
+class _ByPromise(Selection):
     """The best groups first, by what profiles promise; at random within a group."""
 
     def choose(self, observation: SelectionObservation) -> Whole:
@@ -183,9 +185,9 @@ class _ByPromise(_Selection):
         order = np.lexsort((self._rng.random(len(eligible)), ranks))
         return eligible[order[: observation.wanted]]
 
+    @abstractmethod
     def rank(self, option: TrainingOption) -> float:
         """Less is better."""
-        raise NotImplementedError
 
 
 class Power(_ByPromise):
@@ -223,7 +225,7 @@ class MixParameters(Targets):
     """Which of AutoFL's clusters; for other K than 20 in proportion, rounded to the nearest."""
 
 
-class FixedMix(_Selection):
+class FixedMix(Selection):
     """So many phones of each tier: AutoFL's clusters C1 to C7.
 
     Tiers are thirds of the groups, by how fast they train. Where a tier has too few eligible phones, the
@@ -295,7 +297,7 @@ class OortParameters(Targets):
     """Exploited are those with at least so much of the K-th best utility, by chance in proportion."""
 
 
-class Oort(_Selection):
+class Oort(Selection):
     """Statistical times system utility, with exploration.
 
     Source: Lai et al., "Oort: Efficient federated learning via guided participant selection", OSDI
@@ -354,66 +356,63 @@ class Oort(_Selection):
         return utility
 
 
-class OracleSelection(_Selection):
-    """Balanced labels first, then least energy, knowing the weather to come.
+class FedlParameters(Schema):
+    """Parameters of :class:`Fedl`."""
 
-    A greedy bound for whoever selects on promises: clients are added one by one, always the one that
-    leaves the cohort's labels nearest to even (by the deviation of the label histogram, in steps of a
-    hundredth), and of those the one of least joules under the conditions that will really be. Clients
-    that would not be back in time are passed over. Each trains at its best target in that sense. It
-    foresees each client as if the others were not there.
+    joules_per_s: Annotated[float, Field(ge=0, le=1e6)] = 5.0
+    """Kappa: what a second of the round is worth, in joules of all participants together. The paper leaves it
+    to the user; 5 W is about what one phone of the high tier draws while it trains."""
+
+
+class Fedl(Selection):
+    """Clients at random; clocks so that energy and time of the round are least in balance.
+
+    Source: Tran et al., "Federated learning over wireless networks: optimization model design and
+    analysis", INFOCOM 2019 (and Dinh et al., ToN 2021), the computing part: minimise joules of the
+    participants plus kappa times the round's seconds over the clocks of all. Written from memory. Here
+    clocks come in levels, so that the optimum is found by trying every time that some client could need.
+    Its choice of transmit power and of local accuracy is left out: phones set the one, the job the other.
     """
 
-    needs_what_if = True
-    Parameters = None
+    Parameters = FedlParameters
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        given = setting.parameters
+        self._parameters: FedlParameters = FedlParameters() if given is None else given
+
+    def choose(self, observation: SelectionObservation) -> Whole:
+        """So many at random, without repetition."""
+        return self._rng.choice(observation.eligible, observation.wanted, replace=False)
 
     def decide(self, observation: SelectionObservation) -> tuple[Participant, ...]:
-        """Choose a cohort."""
-        assert observation.what_if is not None
-        clients = observation.clients
-        best: dict[int, tuple[float, TrainingTarget]] = {}
-        late: dict[int, tuple[float, TrainingTarget]] = {}
-        for client in observation.eligible.tolist():
+        """Choose a cohort, and the clock of each."""
+        clients, work = observation.clients, (observation.batch_size, observation.epochs)
+        payload = (observation.downlink_bytes, observation.uplink_bytes)
+        found: list[tuple[int, list[tuple[float, float, TrainingTarget]]]] = []
+        for client in sorted(int(each) for each in self.choose(observation)):
+            plans = []
             for option in clients.options(client, observation.batch_size):
-                forecast = observation.what_if([Participant(client, option.target)])
-                found = (forecast.energy_j, option.target)
-                pool = late if forecast.late else best
-                if isfinite(found[0]) and (client not in pool or found < pool[client]):
-                    pool[client] = found
-        order = {**best}
-        if len(order) < observation.wanted:
-            order |= {k: v for k, v in sorted(late.items()) if k not in order}
-        if len(order) < observation.wanted:
-            fallback = (inf, TrainingTarget(""))
-            order |= {k: fallback for k in observation.eligible.tolist() if k not in order}
-        chosen: list[int] = []
-        total = np.zeros(clients.labels.shape[1])
-        left = sorted(order)
-        while len(chosen) < observation.wanted:
-            pick = min(
-                left,
-                key=lambda k: (
-                    k not in best,
-                    _unevenness(total + clients.labels[k]),
-                    order[k][0],
-                    k,
-                ),
-            )
-            left.remove(pick)
-            chosen.append(pick)
-            total += clients.labels[pick]
-        return tuple(
-            Participant(k, self._target(observation, k, order[k][1])) for k in sorted(chosen)
+                took_s = predicted_s(clients, client, option, work, payload, observation.wanted)
+                joules = option.power_w * option.step_s * clients.steps(client, *work)
+                plans.append((took_s, joules, option.target))
+            found.append((client, plans))
+        known = [each for each in found if isfinite(min(plan[0] for plan in each[1]))]
+        least_s = max((min(plan[0] for plan in plans) for _, plans in known), default=0.0)
+        most_s = max(observation.deadline_s, least_s)
+        limits = sorted(
+            {plan[0] for _, plans in known for plan in plans if least_s <= plan[0] <= most_s}
         )
 
-    def _target(
-        self, observation: SelectionObservation, client: int, found: TrainingTarget
-    ) -> TrainingTarget:
-        return found if found.processor else self.option(observation, client).target
+        def cheapest(
+            plans: Sequence[tuple[float, float, TrainingTarget]], limit_s: float
+        ) -> tuple[float, float, TrainingTarget]:
+            kept = [plan for plan in plans if plan[0] <= limit_s]
+            return min(kept or plans, key=lambda plan: (plan[1], plan[0], str(plan[2])))
 
+        def worth(limit_s: float) -> float:
+            joules = sum(cheapest(plans, limit_s)[1] for _, plans in known)
+            return joules + self._parameters.joules_per_s * limit_s
 
-def _unevenness(labels: np.ndarray[Any, Any]) -> float:
-    """How far a histogram is from even: its relative deviation, in hundredths."""
-    if not labels.size or not labels.sum():
-        return 0.0
-    return round(sqrt(float(labels.var())) / float(labels.mean()), 2)
+        limit_s = min(limits, key=worth, default=inf)
+        return tuple(Participant(client, cheapest(plans, limit_s)[2]) for client, plans in found)

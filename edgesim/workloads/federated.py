@@ -613,6 +613,7 @@ class FederatedJob:
             given.participant.client,
             given.participant.target,
             seat.status,
+            part.end_s - part.start_s if seat.counts else nan,
             seconds.get("download", 0.0),
             seconds.get("training", 0.0),
             upload_s,

@@ -143,6 +143,7 @@ class Part:
         compute_j: what the profile's watts make of its processor's busy time.
         transmit_w: watts of sending at the signal when its upload began.
         rssi_dbm: signal when it began; NaN without a network.
+        start_s, end_s: when it began, and when it was over; NaN before.
     """
 
     __slots__ = (
@@ -159,6 +160,7 @@ class Part:
         "clock",
         "co_cpu",
         "compute_j",
+        "end_s",
         "given",
         "job",
         "phases",
@@ -189,6 +191,7 @@ class Part:
         self.rssi_dbm = nan
         self.co_cpu = 0.0
         self.start_s = clock.now
+        self.end_s = nan
         self._phone = phone
         self._over = over
         self._written = written
@@ -405,5 +408,6 @@ class Part:
         if not self._doom:
             self._give_back()
         self.status = status
+        self.end_s = self.clock.now
         self._over(self)
         self.settled()

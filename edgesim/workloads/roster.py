@@ -180,7 +180,7 @@ class Roster:
 
     def reports(self, clients: NDArray[np.int64]) -> Reports:
         """How many phones are now; group by group where all that matters is known in arrays."""
-        found = np.zeros((4, len(clients)))
+        found = np.zeros((5, len(clients)))
         groups = self.clients.group[clients]
         for number in np.unique(groups).tolist():
             places = np.flatnonzero(groups == number)
@@ -194,11 +194,11 @@ class Roster:
             for k, client in zip(places.tolist(), asked.tolist(), strict=True):
                 now = self.conditions(client)
                 rates = (0.0, 0.0) if now.link is None else now.link[:2]
-                found[:, k] = (*rates, now.co_cpu, now.co_mem)
+                found[:, k] = (*rates, now.co_cpu, now.co_mem, now.rtt_s)
         return Reports(*found)
 
     def _of_group(self, group: PhoneGroup, row: int, places: NDArray[np.int64]) -> Real:
-        """Of phones that have one network each; shape ``(4, len(places))``."""
+        """Of phones that have one network each; shape ``(5, len(places))``."""
         phone = self._fleet.phone(row)
         assert phone.connection is not None
         (link,) = phone.connection.links
@@ -207,7 +207,9 @@ class Roster:
         apps = group.surroundings(0).apps
         use = np.array([(app.cpu, app.memory) for app in apps]).T
         running = group.weather["app"].values(now_s)[places].astype(np.int64)
-        return np.concatenate([rates, use[:, running]])
+        way = link.network.routes.get(self._site)
+        rtt_s = np.full(len(places), nan if way is None else 2.0 * way.half_rtt_s)
+        return np.concatenate([rates, use[:, running], rtt_s[None]])
 
     def forecast(
         self, participant: Participant, program: LocalProgram, payload_bytes: tuple[float, float]

@@ -1,9 +1,10 @@
-"""Who selects whom: baselines, their proportions, and the oracle."""
+"""Who selects whom: baselines and their proportions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from math import inf, nan
 from typing import Any
 
@@ -13,17 +14,16 @@ import pytest
 from edgesim.controllers.federated import (
     Clients,
     Conditions,
-    Participant,
-    RoundForecast,
+    Reports,
     SelectionObservation,
     TrainingOption,
     TrainingTarget,
 )
 from edgesim.controllers.registry import controller_class, names_in, parameters_of
 from edgesim.controllers.selection import (
+    Fedl,
     FixedMix,
     Oort,
-    OracleSelection,
     Performance,
     Power,
     RandomSelection,
@@ -49,6 +49,18 @@ OPTIONS = [
 LINK = LinkState(20e6, 40e6, 0.3, 1.0, 0.8)
 
 
+def reports(asked: np.ndarray[Any, Any]) -> Reports:
+    """Everybody at the same good network, nobody busy."""
+    n = len(asked)
+    return Reports(
+        np.full(n, LINK.up_bps),
+        np.full(n, LINK.down_bps),
+        np.zeros(n),
+        np.zeros(n),
+        np.full(n, 0.04),
+    )
+
+
 def clients(sizes: Sequence[int] = (30, 70, 100), **changes: Any) -> Clients:
     group = np.repeat(np.arange(len(sizes)), sizes)
     n = len(group)
@@ -66,6 +78,8 @@ def clients(sizes: Sequence[int] = (30, 70, 100), **changes: Any) -> Clients:
         np.full(n, nan),
         lambda client, batch: OPTIONS[group[client]],
         lambda client: conditions,
+        reports,
+        np.array([0.02, 0.02, 0.02])[: len(sizes)],
     )
     return replace(found, **changes)
 
@@ -99,7 +113,7 @@ def made(kind: Any, seed: int = 1, **parameters: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in names_in("selection") if name != "oracle_participants"]
+    "name", [name for name in names_in("selection") if not name.startswith("oracle")]
 )
 def test_every_selection_chooses_as_many_as_asked_each_once(name: str) -> None:
     controller = made(controller_class(name, "selection"))
@@ -211,50 +225,39 @@ def test_predicted_times_are_transfers_and_steps() -> None:
     assert predicted_s(offline, 0, option, (10, 2), (1e6, 2e6)) == inf
 
 
-# --- the oracle ----------------------------------------------------------------------------------
+# --- FEDL ----------------------------------------------------------------------------------------
 
 
-def foreseen(costs: dict[int, float], late: set[int]) -> Any:
-    def what_if(cohort: Sequence[Participant]) -> RoundForecast:
-        ((client, target),) = cohort
-        extra = 0.0 if target.processor == "big" else 100.0
-        energy_j = costs.get(client, 5.0) + extra
-        return RoundForecast(
-            1.0, energy_j, (client,) if client in late else (), (1.0,), (energy_j,)
-        )
-
-    return what_if
-
-
-def test_the_oracle_balances_labels_then_saves_energy() -> None:
-    of = clients((10, 10, 10))
-    costs = {k: float(k) for k in range(30)}
-    chosen = made(OracleSelection).decide(observation(10, of, what_if=foreseen(costs, late={0, 1})))
-    numbers = [c for c, _ in chosen]
-    # One of each label, the cheapest that is in time; 0 and 1 are late, so 10 and 11 come in.
-    assert numbers == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
-    assert {t.processor for _, t in chosen} == {"big"}
+def test_fedl_slows_those_down_who_would_wait() -> None:
+    levels = [
+        TrainingOption(TrainingTarget("cpu", k), "cpu", hz, 0.1 / hz * 1e9, watts)
+        for k, (hz, watts) in enumerate([(0.5e9, 0.3), (1e9, 1.0), (2e9, 4.0)])
+    ]
+    of = replace(clients((2, 0, 0)), options=lambda *_: levels, samples=np.array([10, 100]))
+    seen = observation(2, of)
+    # Without a price on time everybody takes the clock of least joules; time alone: the highest.
+    slow, fast = (made(Fedl, joules_per_s=price).decide(seen) for price in (0.0, 1e6))
+    assert {target.level for _, target in slow} == {0}
+    # The one with ten times the samples runs as fast as it can; the other just keeps up.
+    assert [target.level for _, target in fast] == [0, 2]
 
 
-def test_the_oracle_takes_late_ones_only_if_it_must() -> None:
-    of = clients((4, 0, 0))
-    chosen = made(OracleSelection).decide(observation(4, of, what_if=foreseen({}, late={2})))
-    assert [c for c, _ in chosen] == [0, 1, 2, 3]
+def test_fedl_finds_what_trying_everything_finds() -> None:
+    rng = np.random.default_rng(5)
+    options = [
+        TrainingOption(TrainingTarget("cpu", k), "cpu", 1e9 * (k + 1), 0.3 / (k + 1), watts)
+        for k, watts in enumerate([0.5, 1.6, 4.0])
+    ]
+    of = replace(clients((4, 0, 0)), options=lambda *_: options, samples=rng.integers(10, 90, 4))
+    seen = observation(4, of)
+    chosen = made(Fedl, joules_per_s=2.0).decide(seen)
 
+    def worth(picked: Sequence[int]) -> float:
+        times, joules = [], 0.0
+        for client, k in enumerate(picked):
+            times.append(predicted_s(of, client, options[k], (10, 2), (1e6, 2e6), 4))
+            joules += options[k].power_w * options[k].step_s * of.steps(client, 10, 2)
+        return joules + 2.0 * max(times)
 
-def test_on_a_small_fleet_no_other_cohort_is_as_even_and_cheaper() -> None:
-    from itertools import combinations
-
-    rng = np.random.default_rng(3)
-    of = clients((4, 4, 4))
-    labels = np.zeros((12, 10), np.int64)
-    labels[np.arange(12), np.arange(12) % 4] = 50
-    of = replace(of, labels=labels)
-    costs = {k: float(c) for k, c in enumerate(rng.uniform(1, 9, 12))}
-    chosen = made(OracleSelection).decide(observation(4, of, what_if=foreseen(costs, set())))
-    own = [c for c, _ in chosen]
-
-    def worth(cohort: Sequence[int]) -> tuple[float, float]:
-        return float(labels[list(cohort)].sum(0).var()), sum(costs[c] for c in cohort)
-
-    assert worth(own) == min(map(worth, combinations(range(12), 4)))
+    own = worth([target.level for _, target in chosen])
+    assert own == pytest.approx(min(map(worth, product(range(3), repeat=4))))
