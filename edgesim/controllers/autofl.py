@@ -303,9 +303,7 @@ class AutoFL:
         ties = self._rng.random(n)
         if self._is_explored:
             worth = np.where(np.isfinite(worth), 0.0, -inf)
-        order = np.lexsort((ties, -worth))
-        picked = order[: observation.wanted]
-        picked = picked[np.isfinite(worth[picked])]
+        picked = _highest(worth, ties, observation.wanted)
         if not len(picked):
             # Nobody should be in time: those that should be nearest to it, as fast as they can.
             picked = np.lexsort((ties, fastest_s))[: observation.wanted]
@@ -465,12 +463,13 @@ class AutoFL:
         """The next state is known: let last round's values change before they are used."""
         if not self._pending:
             return
-        now = dict(zip(eligible.tolist(), states.tolist(), strict=True))
-        away = np.array([c.client for c in self._chosen if c.client not in now], np.int64)
+        chosen = np.array([choice.client for choice in self._chosen])
+        places = np.minimum(np.searchsorted(eligible, chosen), len(eligible) - 1)
+        now = states[places]
+        away = np.flatnonzero(eligible[places] != chosen)
         if len(away):
-            found = self._local_states(clients, away, clients.reports(away))
-            now.update(zip(away.tolist(), found.tolist(), strict=True))
-        self._update([now[choice.client] for choice in self._chosen])
+            now[away] = self._local_states(clients, chosen[away], clients.reports(chosen[away]))
+        self._update(now.tolist())
 
     def _update(self, next_states: Sequence[int]) -> None:
         """Move the values of what was chosen, cell by cell."""
@@ -499,9 +498,12 @@ class AutoFL:
 
     # -- what it has learned ----------------------------------------------------------------------
 
-    def memory(self) -> int:
-        """Bytes of its tables: of the global states that it has been in."""
-        return sum(values.nbytes for tier in self._tiers for values in tier.values.values())
+    def memory(self) -> dict[str, int]:
+        """Bytes of its tables by profile: of the global states that it has been in."""
+        return {
+            tier.profile: sum(values.nbytes for values in tier.values.values())
+            for tier in self._tiers
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Tables by profile, and what it knows about times."""
@@ -554,6 +556,18 @@ class AutoFL:
             )
         tier.values = {int(k): v.astype(np.float32) for k, v in saved["values"].items()}
         tier.devices = {str(k): int(v) for k, v in saved["devices"].items()}
+
+
+def _highest(worth: Real, ties: Real, wanted: int) -> Whole:
+    """Places of so many of the highest values, fewer where they are not finite; equals by ``ties``."""
+    if wanted < len(worth):
+        least = np.partition(worth, -wanted)[-wanted]
+        pool = np.flatnonzero((worth >= least) & (worth > -inf))
+    else:
+        pool = np.flatnonzero(worth > -inf)
+    order = np.lexsort((ties[pool], -worth[pool]))
+    found: Whole = pool[order[:wanted]]
+    return found
 
 
 def _layers(model: ModelCost) -> tuple[int, int, int]:

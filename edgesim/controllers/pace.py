@@ -80,6 +80,10 @@ class _Ratio:
         self.mean += weight * off
         self.variance = (1.0 - weight) * (self.variance + weight * off * off)
 
+    def shrunk(self) -> float:
+        """The ratio, the nearer to 1 the less is known of it."""
+        return exp(self.mean * self.count / (self.count + 1))
+
     def factor(self, caution: float) -> float:
         return exp(self.mean + caution * sqrt(self.variance))
 
@@ -102,16 +106,21 @@ class Pace:
         self._training: dict[str, _Ratio] = {}
         self._transfer: dict[str, _Ratio] = {}
         self._own: dict[str, _Ratio] = {}  # by device, beyond its profile's
+        self._factors: Real = np.ones(0)  # of the job's clients
 
     def device_factors(self, devices: Sequence[str], chosen: Whole) -> Real:
-        """What seconds of training are to be multiplied by besides, for each of these clients."""
-        factors = np.ones(len(chosen))
-        if self._own:
-            for place, client in enumerate(chosen.tolist()):
-                own = self._own.get(devices[client])
-                if own is not None:
-                    factors[place] = exp(own.mean * own.count / (own.count + 1))
-        return factors
+        """What seconds of training are to be multiplied by besides, for each of these clients.
+
+        Args:
+            devices: names of all clients of the job,
+            chosen: and the numbers of those asked about.
+        """
+        if len(self._factors) != len(devices):
+            self._factors = np.array(
+                [own.shrunk() if (own := self._own.get(name)) else 1.0 for name in devices]
+            )
+        found: Real = self._factors[chosen]
+        return found
 
     def training_factor(self, profile: str, target: object) -> float:
         """What promised seconds of training are to be multiplied by."""
@@ -142,6 +151,8 @@ class Pace:
         is_whole = outcome.upload_s > 0.0
         if is_whole or outcome.training_s > expected_s * own.factor(self._caution):
             own.learn(outcome.training_s, expected_s)
+            if outcome.client < len(self._factors):
+                self._factors[outcome.client] = own.shrunk()
             ratio.learn(outcome.training_s, training_s)
         if outcome.status == "done":
             # All that was not training: transfers, ways there and back.
@@ -165,3 +176,4 @@ class Pace:
             {key: _Ratio(*values) for key, values in state[name].items()}
             for name in ("training", "transfer", "own")
         )
+        self._factors = np.ones(0)

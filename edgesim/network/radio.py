@@ -130,13 +130,14 @@ class LinkTable:
             take the place of those that the signal would allow.
     """
 
-    __slots__ = ("_edges_dbm", "_state", "_states")
+    __slots__ = ("_edges_dbm", "_rates", "_state", "_states")
 
     def __init__(
         self,
         edges_dbm: Sequence[float],
         state: Callable[[float, tuple[float, float] | None], LinkState],
     ) -> None:
+        self._rates: NDArray[np.float64] | None = None
         self._edges_dbm = sorted(set(edges_dbm))
         self._state = state
         self._states = [state(rssi_dbm, None) for rssi_dbm in (-inf, *self._edges_dbm)]
@@ -147,8 +148,11 @@ class LinkTable:
 
     def rates_at(self, rssi_dbm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rates up and down at many signal strengths at once; shape ``(2, len(rssi_dbm))``."""
-        rates = np.array([(state.up_bps, state.down_bps) for state in self._states]).T
-        found: NDArray[np.float64] = rates[:, np.searchsorted(self._edges_dbm, rssi_dbm, "right")]
+        if self._rates is None:
+            self._rates = np.array([(state.up_bps, state.down_bps) for state in self._states]).T
+        found: NDArray[np.float64] = self._rates[
+            :, np.searchsorted(self._edges_dbm, rssi_dbm, "right")
+        ]
         return found
 
     def at_rates(self, rssi_dbm: float, up_bps: float, down_bps: float) -> LinkState:

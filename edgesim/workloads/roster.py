@@ -62,6 +62,8 @@ class Roster:
         self.model = model
         self._fleet = fleet
         self._rows = rows
+        self._row_numbers: NDArray[np.int64] = np.array(rows, np.int64)
+        self._reporters: dict[int, _GroupReports | None] = {}
         self._site = site
         self._times = StepTimes(model)
         self._tasks: dict[tuple[int, int, int, int | None], TrainingTask] = {}
@@ -182,14 +184,14 @@ class Roster:
         """How many phones are now; group by group where all that matters is known in arrays."""
         found = np.zeros((5, len(clients)))
         groups = self.clients.group[clients]
-        for number in np.unique(groups).tolist():
+        for number in range(len(self._costs)):
             places = np.flatnonzero(groups == number)
+            if not len(places):
+                continue
             asked = clients[places]
-            row = self._rows[int(asked[0])]
-            group, place = self._fleet.group_of(row)
-            if "rssi" in group.weather:
-                own = np.array([self._rows[k] for k in asked.tolist()]) - (row - place)
-                found[:, places] = self._of_group(group, row, own)
+            at_once = self._at_once(number, int(asked[0]))
+            if at_once is not None:
+                found[:, places] = at_once.now(self._row_numbers[asked])
                 continue
             for k, client in zip(places.tolist(), asked.tolist(), strict=True):
                 now = self.conditions(client)
@@ -197,19 +199,18 @@ class Roster:
                 found[:, k] = (*rates, now.co_cpu, now.co_mem, now.rtt_s)
         return Reports(*found)
 
-    def _of_group(self, group: PhoneGroup, row: int, places: NDArray[np.int64]) -> Real:
-        """Of phones that have one network each; shape ``(5, len(places))``."""
-        phone = self._fleet.phone(row)
-        assert phone.connection is not None
-        (link,) = phone.connection.links
-        now_s = phone.clock.now
-        rates = link.rates_at(group.weather["rssi"].values(now_s)[places])
-        apps = group.surroundings(0).apps
-        use = np.array([(app.cpu, app.memory) for app in apps]).T
-        running = group.weather["app"].values(now_s)[places].astype(np.int64)
-        way = link.network.routes.get(self._site)
-        rtt_s = np.full(len(places), nan if way is None else 2.0 * way.half_rtt_s)
-        return np.concatenate([rates, use[:, running], rtt_s[None]])
+    def _at_once(self, number: int, client: int) -> _GroupReports | None:
+        """What tells of a whole group at once; ``None`` if only its phones themselves can."""
+        if number not in self._reporters:
+            row = self._rows[client]
+            group, place = self._fleet.group_of(row)
+            known = "rssi" in group.weather
+            self._reporters[number] = (
+                _GroupReports(group, self._fleet.phone(row), row - place, self._site)
+                if known
+                else None
+            )
+        return self._reporters[number]
 
     def forecast(
         self, participant: Participant, program: LocalProgram, payload_bytes: tuple[float, float]
@@ -231,6 +232,36 @@ class Roster:
         """Its update has come."""
         self._loss[client] = loss
         self._duration_s[client] = took_s
+
+
+class _GroupReports:
+    """Reports of phones that have one network each, from the signals of their group.
+
+    Args:
+        group: the group.
+        phone: any phone of it.
+        first_row: the number of its first phone.
+        site: where the coordinator is.
+    """
+
+    def __init__(self, group: PhoneGroup, phone: Phone, first_row: int, site: str) -> None:
+        assert phone.connection is not None
+        (self._link,) = phone.connection.links
+        self._clock = phone.clock
+        self._rssi, self._app = group.weather["rssi"], group.weather["app"]
+        self._first_row = first_row
+        self._use = np.array([(app.cpu, app.memory) for app in phone.surroundings.apps]).T
+        self._site = site
+
+    def now(self, rows: NDArray[np.int64]) -> Real:
+        """Of the phones with these numbers; shape ``(5, len(rows))``, as :class:`Reports`."""
+        now_s, places = self._clock.now, rows - self._first_row
+        found = np.empty((5, len(rows)))
+        found[:2] = self._link.rates_at(self._rssi.values(now_s)[places])
+        found[2:4] = self._use[:, self._app.values(now_s)[places].astype(np.int64)]
+        way = self._link.network.routes.get(self._site)
+        found[4] = nan if way is None else 2.0 * way.half_rtt_s
+        return found
 
 
 def _read_only(array: Any) -> Any:
