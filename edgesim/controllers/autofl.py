@@ -26,7 +26,6 @@ from pydantic import Field, model_validator
 from edgesim.controllers.federated import (
     Clients,
     Participant,
-    ParticipantOutcome,
     Real,
     Reports,
     RoundOutcome,
@@ -193,18 +192,26 @@ class _Tier:
 
 
 @dataclass(slots=True)
-class _Choice:
-    """A client's decision on its way to becoming experience."""
+class _Chosen:
+    """What was decided for a cohort, on its way to becoming experience; arrays of shape ``(participants,)``.
 
-    client: int
-    tier: int
-    table: int
-    state: int
-    action: int
-    training_s: float
-    transfer_s: float
-    is_bad: bool
-    worth: float = 0.0
+    Attributes:
+        clients: increasing.
+        tiers, tables, states, actions: where their values stand.
+        training_s, transfer_s: what was promised.
+        is_bad: whether the network was.
+        worth: rewards, once they are known.
+    """
+
+    clients: Whole
+    tiers: Whole
+    tables: Whole
+    states: Whole
+    actions: Whole
+    training_s: Real
+    transfer_s: Real
+    is_bad: NDArray[np.bool_]
+    worth: Real | None = None
 
 
 class AutoFL:
@@ -235,13 +242,13 @@ class AutoFL:
         self._is_frozen = self.parameters.is_frozen
         self._tiers: list[_Tier] = []
         self._tier_of: dict[str, int] = {}
+        self._options: dict[tuple[int, int], tuple[int, tuple[TrainingOption, ...]]] = {}
         self._classes: Real | None = None
         self._round = 0  # rounds decided, earlier jobs included
         self._reference_j: tuple[float, float] | None = None
-        self._chosen: list[_Choice] = []
+        self._chosen: _Chosen | None = None
         self._state = 0  # global, of what was chosen
         self._is_explored = False
-        self._pending = False  # rewards are known, the next state is not
         self._saved: Mapping[str, Any] = {}
         if self.parameters.table is not None:
             file = setting.folder / self.parameters.table
@@ -310,22 +317,25 @@ class AutoFL:
             action[picked] = fastest[picked]
         for rows, promised_s in training.values():
             training_s[rows] = promised_s[np.arange(len(rows)), action[rows]]
-        self._chosen = [
-            _Choice(
-                int(eligible[k]),
-                int(tiers[k]),
-                int(tables[k]),
-                int(states[k]),
-                int(action[k]),
-                float(training_s[k]),
-                float(transfer_s[k]),
-                bool(is_bad[k]),
-            )
-            for k in sorted(picked.tolist())
-        ]
+        picked = np.sort(picked)
+        self._chosen = _Chosen(
+            eligible[picked],
+            tiers[picked],
+            tables[picked],
+            states[picked],
+            action[picked],
+            training_s[picked],
+            transfer_s[picked],
+            is_bad[picked],
+        )
         return tuple(
-            Participant(each.client, self._tiers[each.tier].targets[each.action])
-            for each in self._chosen
+            Participant(client, self._tiers[tier].targets[place])
+            for client, tier, place in zip(
+                eligible[picked].tolist(),
+                tiers[picked].tolist(),
+                action[picked].tolist(),
+                strict=True,
+            )
         )
 
     def _local_states(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
@@ -355,6 +365,9 @@ class AutoFL:
         self, observation: SelectionObservation, group: int, client: int
     ) -> tuple[int, tuple[TrainingOption, ...]]:
         """The number of a group's tier, and its options."""
+        known = self._options.get((group, observation.batch_size))
+        if known is not None:
+            return known
         clients = observation.clients
         options = _spaced(clients.options(client, observation.batch_size), self.parameters.levels)
         profile = clients.profiles[group]
@@ -371,7 +384,8 @@ class AutoFL:
                 f"phones of profile {profile!r} have different targets in two groups; give them the "
                 "same governor, or a profile each"
             )
-        return number, options
+        self._options[group, observation.batch_size] = found = number, options
+        return found
 
     def _tables_of(self, tier: _Tier, clients: Clients, rows: Whole) -> Whole:
         """The number of each client's table."""
@@ -415,45 +429,52 @@ class AutoFL:
         outcome: RoundOutcome,
     ) -> Lesson | None:
         """Reward every participant; values change when the next state is known too."""
-        clients = observation.clients
+        chosen = self._chosen
+        if chosen is None:
+            return None
         by_client = {each.client: each for each in outcome.participants}
-        for choice in self._chosen:
+        each_outcome = [by_client[client] for client in chosen.clients.tolist()]
+        devices = observation.clients.devices
+        for own, tier, training_s, transfer_s, is_bad in zip(
+            each_outcome,
+            chosen.tiers.tolist(),
+            chosen.training_s.tolist(),
+            chosen.transfer_s.tolist(),
+            chosen.is_bad.tolist(),
+            strict=True,
+        ):
+            profile = self._tiers[tier].profile
             self._pace.learn(
-                clients.devices[choice.client],
-                self._tiers[choice.tier].profile,
-                by_client[choice.client],
-                choice.training_s,
-                choice.transfer_s,
-                is_bad=choice.is_bad,
+                devices[own.client], profile, own, training_s, transfer_s, is_bad=is_bad
             )
         is_judged = not isnan(outcome.accuracy) or isnan(outcome.accuracy_before)
         if not is_judged:
-            self._chosen = []  # whether the model got better is not known
+            self._chosen = None  # whether the model got better is not known
             return None
-        local_j = [
-            _local_j(by_client[choice.client], outcome.idle_j[clients.group[choice.client]])
-            for choice in self._chosen
-        ]
-        unit_local_j, unit_global_j = self._units(local_j, outcome.energy_global_j)
-        for choice, joules in zip(self._chosen, local_j, strict=True):
-            choice.worth = reward(
-                joules / unit_local_j,
-                outcome.energy_global_j / unit_global_j,
-                100.0 * outcome.accuracy,
-                100.0 * outcome.accuracy_before,
-                self.parameters.alpha,
-                self.parameters.beta,
-            )
-        self._pending = not self._is_frozen
-        worth = sum(choice.worth for choice in self._chosen) / len(self._chosen)
-        return Lesson(worth, self._is_explored)
+        # AutoFL's local energy of a participant: computing, sending, and idling through the round.
+        idle_j = np.array(outcome.idle_j)[observation.clients.group[chosen.clients]]
+        local_j = idle_j + [own.compute_j + own.transmit_j for own in each_outcome]
+        unit_local_j, unit_global_j = self._units(float(local_j.mean()), outcome.energy_global_j)
+        chosen.worth = np.array(
+            [
+                reward(
+                    joules / unit_local_j,
+                    outcome.energy_global_j / unit_global_j,
+                    100.0 * outcome.accuracy,
+                    100.0 * outcome.accuracy_before,
+                    self.parameters.alpha,
+                    self.parameters.beta,
+                )
+                for joules in local_j.tolist()
+            ]
+        )
+        return Lesson(float(chosen.worth.mean()), self._is_explored)
 
-    def _units(self, local_j: Sequence[float], global_j: float) -> tuple[float, float]:
+    def _units(self, mean_j: float, global_j: float) -> tuple[float, float]:
         """What energies are divided by."""
         if self.parameters.energies == "joules":
             return 1.0, 1.0
         if self._reference_j is None:
-            mean_j = sum(local_j) / len(local_j)
             if not (mean_j > 0.0 and global_j > 0.0):
                 return 1.0, 1.0
             self._reference_j = (mean_j, global_j)
@@ -461,30 +482,35 @@ class AutoFL:
 
     def _learn_from_next(self, clients: Clients, eligible: Whole, states: Whole) -> None:
         """The next state is known: let last round's values change before they are used."""
-        if not self._pending:
+        chosen = self._chosen
+        if chosen is None or chosen.worth is None or self._is_frozen:
             return
-        chosen = np.array([choice.client for choice in self._chosen])
-        places = np.minimum(np.searchsorted(eligible, chosen), len(eligible) - 1)
+        places = np.minimum(np.searchsorted(eligible, chosen.clients), len(eligible) - 1)
         now = states[places]
-        away = np.flatnonzero(eligible[places] != chosen)
+        away = np.flatnonzero(eligible[places] != chosen.clients)
         if len(away):
-            now[away] = self._local_states(clients, chosen[away], clients.reports(chosen[away]))
-        self._update(now.tolist())
+            asked = chosen.clients[away]
+            now[away] = self._local_states(clients, asked, clients.reports(asked))
+        self._update(chosen, now)
 
-    def _update(self, next_states: Sequence[int]) -> None:
+    def _update(self, chosen: _Chosen, next_states: Whole) -> None:
         """Move the values of what was chosen, cell by cell."""
-        self._pending = False
-        cells: dict[tuple[int, int, int, int], list[float]] = {}
-        for choice, state in zip(self._chosen, next_states, strict=True):
-            values = self._values(self._tiers[choice.tier], self._state)
-            worth = choice.worth
-            worth += self.parameters.discount * float(values[choice.table, state].max())
-            cell = (choice.tier, choice.table, choice.state, choice.action)
-            cells.setdefault(cell, []).append(worth)
-        for (tier, table, state, action), worths in cells.items():
-            row = self._tiers[tier].values[self._state][table, state]
-            worth = sum(worths) / len(worths)
-            row[action] += self.parameters.learning_rate * (worth - row[action])
+        assert chosen.worth is not None
+        for number in range(len(self._tiers)):
+            own = np.flatnonzero(chosen.tiers == number)
+            if not len(own):
+                continue
+            values = self._values(self._tiers[number], self._state)
+            ahead = values[chosen.tables[own], next_states[own]].max(axis=1)
+            worth = chosen.worth[own] + self.parameters.discount * ahead
+            cells = np.ravel_multi_index(
+                (chosen.tables[own], chosen.states[own], chosen.actions[own]), values.shape
+            )
+            found, cell = np.unique(cells, return_inverse=True)
+            means = np.bincount(cell, worth) / np.bincount(cell)
+            flat = values.reshape(-1)
+            flat[found] += self.parameters.learning_rate * (means - flat[found])
+        chosen.worth = None
 
     def freeze(self) -> None:
         """Training is over: use the tables as they are."""
@@ -493,8 +519,8 @@ class AutoFL:
 
     def _settle(self) -> None:
         """No next state will come: each client is taken to stay in its own."""
-        if self._pending:
-            self._update([choice.state for choice in self._chosen])
+        if self._chosen is not None and self._chosen.worth is not None and not self._is_frozen:
+            self._update(self._chosen, self._chosen.states)
 
     # -- what it has learned ----------------------------------------------------------------------
 
@@ -530,7 +556,7 @@ class AutoFL:
         """Go on with these tables. Those of profiles that are not here are kept as they are."""
         self._load_common(state)
         self._saved = state
-        self._tiers, self._tier_of = [], {}
+        self._tiers, self._tier_of, self._options = [], {}, {}
 
     def _load_common(self, state: Mapping[str, Any]) -> None:
         if state["tables"] != self.parameters.tables:
@@ -543,7 +569,7 @@ class AutoFL:
         if reference_j is not None and not self.parameters.transfer:
             self._reference_j = (float(reference_j[0]), float(reference_j[1]))
         self._pace.load_state_dict(state["pace"])
-        self._chosen, self._pending = [], False
+        self._chosen = None
 
     def _adopt(self, tier: _Tier, saved: Mapping[str, Any]) -> None:
         """Take over the tables that were saved of a tier."""
@@ -573,11 +599,6 @@ def _highest(worth: Real, ties: Real, wanted: int) -> Whole:
 def _layers(model: ModelCost) -> tuple[int, int, int]:
     counts = model.state_counts
     return counts.conv, counts.fc, counts.rc
-
-
-def _local_j(outcome: ParticipantOutcome, idle_j: float) -> float:
-    """AutoFL's local energy of a participant: computing, sending, and idling through the round."""
-    return outcome.compute_j + outcome.transmit_j + idle_j
 
 
 def _spaced(options: Sequence[TrainingOption], levels: int | None) -> tuple[TrainingOption, ...]:

@@ -94,6 +94,7 @@ def dangling(
         problems += _not_in_server(document, path, site, catalogue)
         if key == "device":
             problems.append(document.problem(path, "'device' means the phone itself; rename it"))
+    problems += _untrainable(document, data)
     for key, job in entries(mapping(data, "jobs")):
         path = ("jobs", key)
         if job.get("kind") == "federated":
@@ -150,6 +151,19 @@ _NAMED: Mapping[str, tuple[str, Mapping[str, Entry]]] = {
     "partition": ("partition", PARTITIONS),
     "model": ("model", MODELS),
 }
+
+
+def _untrainable(document: Document, data: Mapping[str, Any]) -> list[Problem]:
+    """A kind of training for jobs that the scenario does not have."""
+    kind = mapping(data, "training").get("kind")
+    federated = [job.get("kind") == "federated" for _, job in entries(mapping(data, "jobs"))]
+    if kind == "earlier_jobs" and not any(federated):
+        message = "earlier_jobs are federated jobs, of which there is none; use blocks or live"
+    elif kind in ("blocks", "live") and federated and all(federated):
+        message = f"{kind} is for requests, of which there are none; use earlier_jobs"
+    else:
+        return []
+    return [document.problem(("training", "kind"), message)]
 
 
 def _not_in_federated(document: Document, path: KeyPath, job: Mapping[str, Any]) -> list[Problem]:

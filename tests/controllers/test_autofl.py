@@ -119,7 +119,8 @@ def test_values_move_as_the_algorithm_says() -> None:
     local = 1.5 + 0.1 + 0.06
     worth = -1.0 - 1.0 + 0.1 * 50.0 + 0.1 * 10.0  # energies relative to this, the first round
     assert lesson.reward == pytest.approx(worth)
-    cells = {(c.tier, c.state, c.action) for c in own._chosen}
+    kept = own._chosen
+    cells = set(zip(kept.tiers.tolist(), kept.states.tolist(), kept.actions.tolist(), strict=True))
     own.decide(seen)
     for tier, state, action in cells:
         (values,) = own._tiers[tier].values.values()
