@@ -68,8 +68,8 @@ def federated_summary(
         ``energy_wasted_j``; ``target_reached``: whether the accuracy to reach was held for as many rounds as
         asked (null without one); and, at the last of those rounds, or at the end where it was not
         reached, ``rounds_to_target``, ``time_to_target_s``, ``energy_local_to_target_j``,
-        ``energy_global_to_target_j``. ``accuracy_source``, ``accuracy_rmse`` (where fitted) and
-        ``stopped_by`` as the job says. With several
+        ``energy_global_to_target_j``. ``accuracy_source``, ``accuracy_rmse`` (where fitted),
+        ``cost_model`` (where time and energy are another model's) and ``stopped_by`` as the job says. With several
         jobs, prefixed ``JOB.``.
     """
     summary: dict[str, Scalar] = {}
@@ -91,7 +91,7 @@ def _of_rounds(rows: pa.Table, story: Mapping[str, Scalar]) -> dict[str, Scalar]
         "accuracy_final": known[-1] if known else None,
         "updates_lost": int(pc.sum(rows["dropped"]).as_py() or 0),
         "accuracy_source": story["accuracy_source"],
-        **({} if story.get("accuracy_rmse") is None else {"accuracy_rmse": story["accuracy_rmse"]}),
+        **{k: story[k] for k in ("accuracy_rmse", "cost_model") if story.get(k) is not None},
         "stopped_by": story["stopped_by"],
     }
     columns = ("energy_local_j", "energy_global_j", "energy_ledger_j", "energy_wasted_j")

@@ -91,11 +91,18 @@ def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: S
         from edgesim.learning.models import build_model, cost_of
 
         seed = streams.key("model", job) % 2**31
+        costed = spec.cost_model or spec.model
         try:
+            key = "model"
             module = build_model(spec.model.name, dataset, seed, spec.model.parameters)
+            key = "cost_model"
+            if costed.name in ZOO:
+                model = ZOO[costed.name]
+            else:
+                meant = build_model(costed.name, dataset, seed, costed.parameters)
+                model = cost_of(meant, dataset, costed.name)
         except EdgesimError as error:
-            raise wrong("model", error) from None
-        model = cost_of(module, dataset, spec.model.name)
+            raise wrong(key, error) from None
     if spec.samples_per_client is not None:
         return _unlearned(spec, model, clients)
     try:

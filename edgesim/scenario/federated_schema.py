@@ -151,6 +151,11 @@ class FederatedJobSpec(Schema):
     model: Named = NamedSpec(name="mlp")
     """What learns: `edgesim list models`, those to be trained; where nothing is trained also those of the
     zoo."""
+    cost_model: Annotated[
+        NamedSpec | None, BeforeValidator(_name_alone, json_schema_input_type=str | NamedSpec | None)
+    ] = None
+    """What training and sending cost, in place of ``model``: one of the zoo, or one to be trained. So a small
+    model can learn in earnest while time, energy and memory are those of the model that is meant."""
     mode: Literal["trained", "timing_only", "fitted"] = "trained"
     """Whether models are really trained; else there is time and energy, and no accuracy, or that of a curve
     fitted to recorded runs."""
@@ -197,6 +202,8 @@ class FederatedJobSpec(Schema):
             raise ValueError("samples_per_client goes with mode: timing_only; else data has them")
         if (self.curve is None) == (self.mode == "fitted"):
             raise ValueError("mode: fitted needs a curve, and only that has one")
+        if self.cost_model is not None and self.mode == "timing_only":
+            raise ValueError("with mode: timing_only, model says what it costs; leave cost_model out")
         if self.mode == "fitted" and self.rounds.kind == "asynchronous":
             raise ValueError("a fitted curve serves synchronous jobs only")
         return self

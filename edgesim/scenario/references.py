@@ -150,6 +150,7 @@ _NAMED: Mapping[str, tuple[str, Mapping[str, Entry]]] = {
     "dataset": ("data set", DATASETS),
     "partition": ("partition", PARTITIONS),
     "model": ("model", MODELS),
+    "cost_model": ("model", MODELS),
 }
 
 
@@ -176,9 +177,13 @@ def _not_in_federated(document: Document, path: KeyPath, job: Mapping[str, Any])
         if not isinstance(name, str) or ":" in name:
             continue
         if name not in known:
-            if key == "model" and job.get("mode") == "timing_only" and name in ZOO:
+            is_cost = key == "cost_model" or job.get("mode") == "timing_only"
+            if key in ("model", "cost_model") and is_cost and name in ZOO:
+                if mapping(mapping(job, key), "parameters"):
+                    message = f"{name} of the zoo is as it is, without parameters; leave them out"
+                    problems.append(document.problem((*path, key, "parameters"), message))
                 continue
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, [*known, *ZOO] if key == "cost_model" else known)
             problems.append(document.problem(place, f"there is no {what} {name!r}; {hint}"))
             continue
         given = value.get("parameters", {}) if isinstance(value, dict) else {}

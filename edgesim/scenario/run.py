@@ -18,6 +18,7 @@ from edgesim.core.errors import ConfigError, EdgesimError, Problem
 from edgesim.core.recorder import Recorder, write_atomically
 from edgesim.results.result import Comparison, Result
 from edgesim.results.summary import federated_summary, inference_summary
+from edgesim.scenario.federated_schema import FederatedJobSpec
 from edgesim.scenario.journal import remember_origin
 from edgesim.scenario.load import LoadedScenario, Override, load_scenario
 from edgesim.scenario.schema import TRAINING_APART, InferenceJobSpec, Scenario
@@ -180,7 +181,10 @@ def run_loaded(
         if scenario.federated_jobs:
             summary |= federated_summary(
                 finished["rounds"],
-                {name: job.story() for name, job in world.federated.items()},
+                {
+                    name: job.story() | {"cost_model": _cost_model(scenario.federated_jobs[name])}
+                    for name, job in world.federated.items()
+                },
             )
         if folder is not None:
             write_atomically(folder / "summary.json", _json(summary))
@@ -238,6 +242,11 @@ def _train(
         if training.is_frozen:
             controller.freeze()
     return dict(states["training"])
+
+
+def _cost_model(spec: FederatedJobSpec) -> str | None:
+    """What is costed in place of what learns, if anything."""
+    return None if spec.cost_model is None else spec.cost_model.name
 
 
 def _salvage(world: World, recorder: Recorder) -> None:

@@ -25,7 +25,7 @@ from edgesim.scenario.schema import (
 )
 from edgesim.scenario.world import World
 
-__all__ = ["STATES", "fingerprint", "train", "training_scenario"]
+__all__ = ["STATES", "fingerprint", "train", "training_ground", "training_scenario"]
 
 SHARES = (0.0, 0.125, 0.5, 0.875)
 """CPU and memory use by other apps: none, and the middle of each of the paper's bins."""
@@ -104,6 +104,12 @@ def training_scenario(loaded: LoadedScenario) -> LoadedScenario:
     return replace(loaded, scenario=found)
 
 
+def training_ground(loaded: LoadedScenario) -> LoadedScenario:
+    """The scenario that controllers are trained in apart, on which all depends that they learn."""
+    is_blocks = isinstance(loaded.scenario.training, BlockTrainingSpec)
+    return training_scenario(loaded) if is_blocks else loaded
+
+
 def train(
     loaded: LoadedScenario,
     *,
@@ -122,7 +128,7 @@ def train(
         What each of them has learned, by where it sits; empty if none learns.
     """
     spec = loaded.scenario.training
-    ground = training_scenario(loaded) if isinstance(spec, BlockTrainingSpec) else loaded
+    ground = training_ground(loaded)
     file = None if cache is None else cache / f"{fingerprint(ground)}.json"
     if file is not None and file.is_file():
         return load_state(file)

@@ -20,7 +20,7 @@ from edgesim.results.result import Result, load_result
 from edgesim.scenario.load import LoadedScenario
 from edgesim.scenario.run import learners_of, run_loaded
 from edgesim.scenario.schema import TRAINING_APART
-from edgesim.scenario.training import fingerprint, train, training_scenario
+from edgesim.scenario.training import fingerprint, train, training_ground
 from edgesim.sweep.plan import COMMAND_LINE, Cell, Plan, make_plan
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def _training_tasks(
     for cell in cells:
         each = loaded[cell.number]
         if isinstance(each.scenario.training, TRAINING_APART) and learners_of(each):
-            needed.setdefault(fingerprint(training_scenario(each)), cell)
+            needed.setdefault(fingerprint(training_ground(each)), cell)
     cache = folder / "learned"
     missing = [cell for name, cell in needed.items() if not (cache / f"{name}.json").is_file()]
     return [(_train, (number, scenario, cell, cache)) for number, cell in enumerate(missing)]
