@@ -97,6 +97,7 @@ class Conditions(NamedTuple):
         is_plugged: whether the charger is connected.
         skin_c: temperature, Celsius; NaN if its profile knows nothing of heat.
         rtt_s: round-trip time to the coordinator, as the network promises; NaN without a way there.
+        is_air_shared: whether others share its network's air.
     """
 
     is_on: bool
@@ -109,6 +110,7 @@ class Conditions(NamedTuple):
     is_plugged: bool
     skin_c: float
     rtt_s: float
+    is_air_shared: bool
 
 
 class Reports(NamedTuple):
@@ -118,6 +120,7 @@ class Reports(NamedTuple):
         up_bps, down_bps: what profiles promise at the present signals; 0 without a connection.
         co_cpu, co_mem: share of CPU and memory bandwidth that apps use, in [0, 1].
         rtt_s: round-trip time to the coordinator, as the network promises; NaN without a way there.
+        is_air_shared: 1 where others share its network's air, else 0.
     """
 
     up_bps: Real
@@ -125,6 +128,7 @@ class Reports(NamedTuple):
     co_cpu: Real
     co_mem: Real
     rtt_s: Real
+    is_air_shared: Real
 
 
 @dataclass(frozen=True)

@@ -133,14 +133,13 @@ class Oracle(Selection):
         # Nobody is alone: models come to all of the cohort at once, and who just keeps a time limit
         # sends when others do.
         reports = clients.reports(eligible)
-        shares_s = (observation.wanted - 1) * (
-            _usual_s(observation.downlink_bytes, reports.down_bps)
-            + _usual_s(observation.uplink_bytes, reports.up_bps)
-        )
+        usual_s = _usual_s(observation.downlink_bytes, reports.down_bps)
+        usual_s += _usual_s(observation.uplink_bytes, reports.up_bps)
+        shares_s = (observation.wanted - 1) * usual_s * reports.is_air_shared
         for row, client in enumerate(eligible.tolist()):
             asked = [Participant(client, target) for target in targets[row]]
             forecast = observation.what_if(asked)
-            finish_s[row, : len(asked)] = np.array(forecast.finish_s) + shares_s
+            finish_s[row, : len(asked)] = np.array(forecast.finish_s) + shares_s[row]
             joules[row, : len(asked)] = forecast.client_j
         return _Choices(
             eligible,

@@ -54,10 +54,11 @@ def promised_transfer_s(reports: Reports, payload_bytes: tuple[float, float], sh
     Args:
         reports: of the clients.
         payload_bytes: what comes down, and what goes up.
-        sharing: the model comes to so many at once.
+        sharing: the model comes to so many at once, where they share the air.
     """
     with np.errstate(divide="ignore"):
-        down_s = sharing * payload_bytes[0] / reports.down_bps
+        at_once = np.where(reports.is_air_shared > 0.0, sharing, 1)
+        down_s = at_once * payload_bytes[0] / reports.down_bps
         up_s = payload_bytes[1] / reports.up_bps
     found: Real = BITS_PER_BYTE * (down_s + up_s) + reports.rtt_s
     return np.where(np.isfinite(found), found, inf)

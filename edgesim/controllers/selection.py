@@ -86,7 +86,7 @@ def predicted_s(
         option: where it trains, with the promise for this batch size.
         work: batch size and epochs.
         payload_bytes: what comes down, and what goes up.
-        sharing: how many clients of the cohort are on its network.
+        sharing: how many clients of the cohort are on its network; if that is not shared, it is alone.
     """
     conditions = clients.conditions(client)
     link = conditions.link
@@ -95,7 +95,7 @@ def predicted_s(
     # Two that both want a CPU get half each; an app that wants less leaves the rest.
     busy = conditions.co_cpu if option.kind == "cpu" else 0.0
     training_s = clients.steps(client, *work) * option.step_s / (1.0 - min(busy, 0.5))
-    down_s = sharing * payload_bytes[0] / link.down_bps
+    down_s = (sharing if conditions.is_air_shared else 1) * payload_bytes[0] / link.down_bps
     up_s = payload_bytes[1] / link.up_bps
     return BITS_PER_BYTE * (down_s + up_s) + training_s + conditions.rtt_s
 

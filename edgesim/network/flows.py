@@ -170,19 +170,19 @@ class Air:
     """
 
     __slots__ = (
-        "_clock",
         "_lanes",
         "_plain",
         "_sequence",
         "_timer",
         "_watchers",
         "_wires",
+        "clock",
         "flows",
     )
 
     def __init__(self, clock: Clock) -> None:
         self.flows = 0  # that are in some lane
-        self._clock = clock
+        self.clock = clock
         self._plain = Lane((), 0.0)
         self._lanes: dict[tuple[tuple[Wire, ...], float], Lane] = {}  # of flows over wires
         self._watchers: dict[Watcher, int] = {}  # and how many flows each watches
@@ -249,10 +249,10 @@ class Air:
                 found = self._lanes[key] = Lane(*key)
             lane = found
         if lane.flows:
-            lane._advance(self._clock._now)
+            lane._advance(self.clock._now)
         else:  # nobody's end depends on V, so keep it small and exact
             lane._v = lane.share = 0.0
-            lane._since_s = self._clock._now
+            lane._since_s = self.clock._now
             lane._heap.clear()
         lane.flows += 1
         self.flows += 1
@@ -268,7 +268,7 @@ class Air:
         """Take a flow out of its lane."""
         lane = flow.lane
         assert lane is not None
-        lane._advance(self._clock._now)
+        lane._advance(self.clock._now)
         left_v = flow._end_v - lane._v
         # What is less than rounding has been sent: it was to end at this very moment.
         flow.left_bits = left_v * flow.rate_bps if left_v > _ROUNDING * flow._end_v else 0.0
@@ -297,7 +297,7 @@ class Air:
             plain = self._plain
             share = 1.0 / plain.flows if plain.flows else 0.0
             if share != plain.share:
-                plain._advance(self._clock._now)
+                plain._advance(self.clock._now)
                 plain.share = share
                 for watcher in self._watchers:
                     watcher.shares_changed()
@@ -308,7 +308,7 @@ class Air:
         self._timer.set(min([lane._first_end_s() for lane in self.lanes()], default=inf))
 
     def _wake(self) -> None:
-        now_s = self._clock._now
+        now_s = self.clock._now
         ended: list[tuple[int, Flow]] = []
         wires: dict[Wire, None] = {}
         for lane in self.lanes():
@@ -478,7 +478,7 @@ def _share_over_wires(air: Air, changed: Iterable[Wire]) -> None:
         if overfull is None:
             break
         _join(overfull, airs, joined)
-    now_s = air._clock._now
+    now_s = air.clock._now
     for one in airs:
         has_changed = one is air
         for lane in one.lanes():
@@ -508,7 +508,7 @@ def _stays_calm(air: Air) -> bool:
         others_bps = wire.load_bps - wire._loads_bps.get(air, 0.0)
         if wire.is_full or load_bps + others_bps > wire.capacity_bps * (1.0 - 1e-6):
             return False
-    now_s, first_s = air._clock._now, inf
+    now_s, first_s = air.clock._now, inf
     for lane in lanes:
         if share != lane.share:
             lane._advance(now_s)

@@ -185,16 +185,20 @@ class Network:
         lost_after_s: after so long without any rate, connections are lost.
         roaming: networks of one name here keep a phone's connections when it goes from one to the
             other.
+        is_shared: whether all phones share its air; else each has air of its own, as with an access point
+            in every home.
 
     Attributes:
         routes: the ways to the places that can be reached.
     """
 
     __slots__ = (
+        "_own",
         "_places",
         "_table",
         "_tables",
         "down",
+        "is_shared",
         "kind",
         "lost_after_s",
         "name",
@@ -212,9 +216,11 @@ class Network:
         table: Callable[[RadioPower], LinkTable],
         lost_after_s: float = inf,
         roaming: str = "",
+        is_shared: bool = True,
     ) -> None:
         self.name = name
         self.kind = kind
+        self.is_shared = is_shared
         self.up = up
         self.down = down
         self.lost_after_s = lost_after_s
@@ -223,6 +229,16 @@ class Network:
         self._places: tuple[str, ...] = ()
         self._table = table
         self._tables: dict[RadioPower, LinkTable] = {}
+        self._own: dict[Radio, Air] = {}  # where it is not shared
+
+    def air(self, radio: Radio, is_up: bool) -> Air:
+        """What a radio sends or receives through."""
+        if self.is_shared:
+            return self.up if is_up else self.down
+        air = self._own.get(radio)
+        if air is None:
+            air = self._own[radio] = Air(self.up.clock)
+        return air
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -699,7 +715,7 @@ class Link:
             transfer.rate_bps = 0.0
         else:
             transfer.rate_bps = state.up_bps if transfer.is_up else state.down_bps
-        (network.up if transfer.is_up else network.down).add(transfer)
+        network.air(self.radio, transfer.is_up).add(transfer)
         if not transfer.rate_bps:
             self.radio.shares_changed()
             self._watch_for_death()

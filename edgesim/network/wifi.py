@@ -139,6 +139,7 @@ def access_point(
     kind: str = "wifi",
     lost_after_s: float = inf,
     roaming: str = "",
+    is_shared: bool = True,
 ) -> Network:
     """Air shared by the phones that are associated with an access point, or are a Wi-Fi Direct group.
 
@@ -151,6 +152,7 @@ def access_point(
         kind: ``wifi`` or ``wifi_direct``.
         lost_after_s: as for :class:`Network`.
         roaming: likewise.
+        is_shared: likewise.
     """
 
     def table(power: RadioPower) -> LinkTable:
@@ -168,4 +170,4 @@ def access_point(
         return LinkTable(edges, state)
 
     air = Air(clock)
-    return Network(name, kind, air, air, table, lost_after_s, roaming)
+    return Network(name, kind, air, air, table, lost_after_s, roaming, is_shared)

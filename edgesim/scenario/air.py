@@ -52,7 +52,7 @@ def build_network(clock: Clock, name: str, spec: NetworkSpec) -> Network:
             lost_after_s=spec.connection_lost_after_s,
             roaming=f"lte {spec.roaming or ''}",
         )
-    roaming = spec.roaming if isinstance(spec, WifiSpec) else None
+    roaming, is_shared = (spec.roaming, spec.shared) if isinstance(spec, WifiSpec) else (None, True)
     return access_point(
         clock,
         name,
@@ -62,6 +62,7 @@ def build_network(clock: Clock, name: str, spec: NetworkSpec) -> Network:
         kind=spec.kind,
         lost_after_s=spec.connection_lost_after_s,
         roaming=f"{spec.kind} {roaming}" if roaming else "",
+        is_shared=is_shared,
     )
 
 

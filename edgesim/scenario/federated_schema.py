@@ -152,7 +152,8 @@ class FederatedJobSpec(Schema):
     """What learns: `edgesim list models`, those to be trained; where nothing is trained also those of the
     zoo."""
     cost_model: Annotated[
-        NamedSpec | None, BeforeValidator(_name_alone, json_schema_input_type=str | NamedSpec | None)
+        NamedSpec | None,
+        BeforeValidator(_name_alone, json_schema_input_type=str | NamedSpec | None),
     ] = None
     """What training and sending cost, in place of ``model``: one of the zoo, or one to be trained. So a small
     model can learn in earnest while time, energy and memory are those of the model that is meant."""
@@ -203,7 +204,9 @@ class FederatedJobSpec(Schema):
         if (self.curve is None) == (self.mode == "fitted"):
             raise ValueError("mode: fitted needs a curve, and only that has one")
         if self.cost_model is not None and self.mode == "timing_only":
-            raise ValueError("with mode: timing_only, model says what it costs; leave cost_model out")
+            raise ValueError(
+                "with mode: timing_only, model says what it costs; leave cost_model out"
+            )
         if self.mode == "fitted" and self.rounds.kind == "asynchronous":
             raise ValueError("a fitted curve serves synchronous jobs only")
         return self

@@ -138,6 +138,15 @@ class WifiSpec(_StationSpec):
     goodput_ratio: Annotated[float, Field(ge=1e-3, le=1)] = 0.65
     """Share of the physical rate left to the payload."""
     tx_power_dbm: Annotated[float, Field(ge=-20, le=60)] = 20.0
+    shared: bool = True
+    """Whether all phones here share one access point; else each has one like it to itself, as phones in homes
+    of their own do. What is in ``backhaul`` is shared all the same."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if not self.shared and self.x_m is not None:
+            raise ValueError("x_m and y_m are the place of one access point, which then is shared")
+        return self
 
 
 class WifiDirectSpec(_AirSpec):

@@ -178,11 +178,12 @@ class Roster:
             phone.battery.is_plugged,
             nan if thermal is None else thermal.skin_c,
             nan if way is None else 2.0 * way.half_rtt_s,
+            link is not None and link.network.is_shared,
         )
 
     def reports(self, clients: NDArray[np.int64]) -> Reports:
         """How many phones are now; group by group where all that matters is known in arrays."""
-        found = np.zeros((5, len(clients)))
+        found = np.zeros((len(Reports._fields), len(clients)))
         groups = self.clients.group[clients]
         for number in range(len(self._costs)):
             places = np.flatnonzero(groups == number)
@@ -196,7 +197,7 @@ class Roster:
             for k, client in zip(places.tolist(), asked.tolist(), strict=True):
                 now = self.conditions(client)
                 rates = (0.0, 0.0) if now.link is None else now.link[:2]
-                found[:, k] = (*rates, now.co_cpu, now.co_mem, now.rtt_s)
+                found[:, k] = (*rates, now.co_cpu, now.co_mem, now.rtt_s, now.is_air_shared)
         return Reports(*found)
 
     def _at_once(self, number: int, client: int) -> _GroupReports | None:
@@ -254,13 +255,14 @@ class _GroupReports:
         self._site = site
 
     def now(self, rows: NDArray[np.int64]) -> Real:
-        """Of the phones with these numbers; shape ``(5, len(rows))``, as :class:`Reports`."""
+        """Of the phones with these numbers; shape ``(fields, len(rows))``, as :class:`Reports`."""
         now_s, places = self._clock.now, rows - self._first_row
-        found = np.empty((5, len(rows)))
+        found = np.empty((len(Reports._fields), len(rows)))
         found[:2] = self._link.rates_at(self._rssi.values(now_s)[places])
         found[2:4] = self._use[:, self._app.values(now_s)[places].astype(np.int64)]
         way = self._link.network.routes.get(self._site)
         found[4] = nan if way is None else 2.0 * way.half_rtt_s
+        found[5] = self._link.network.is_shared
         return found
 
 

@@ -288,7 +288,7 @@ class Leg:
             return 0.0
         network = self.link.network
         route = network.routes[self._place]
-        airtime = (network.up if self._is_up else network.down).offer()
+        airtime = network.air(self.link.radio, self._is_up).offer()
         for wire in route.up if self._is_up else route.down:
             airtime = min(airtime, wire.offer_bps() / rate_bps)
         return airtime

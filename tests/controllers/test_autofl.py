@@ -229,7 +229,7 @@ def test_those_without_a_connection_are_left_out() -> None:
     def reports(asked: np.ndarray[Any, Any]) -> Reports:
         rates = np.where(asked < 5, 0.0, 50e6)
         still = np.zeros(len(asked))
-        return Reports(rates, rates, still, still, np.full(len(asked), 0.04))
+        return Reports(rates, rates, still, still, np.full(len(asked), 0.04), still + 1)
 
     own = made(AutoFL, epsilon=0.0)
     chosen = own.decide(observation(16, fleet(reports=reports), deadline_s=1e6))

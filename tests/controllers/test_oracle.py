@@ -35,7 +35,7 @@ def fleet(
         (3, 2, 2),
         labels=rng.integers(0, 20, (7, 4)) if labels_known else np.zeros((7, 0), np.int64),
         options=lambda *_: options,
-        reports=lambda asked: Reports(*np.full((2, len(asked)), 1e15), *np.zeros((3, len(asked)))),
+        reports=lambda asked: Reports(*np.full((2, len(asked)), 1e15), *np.zeros((4, len(asked)))),
     )
     futures = {}
     for client, target in product(range(7), TARGETS):

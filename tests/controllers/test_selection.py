@@ -58,6 +58,7 @@ def reports(asked: np.ndarray[Any, Any]) -> Reports:
         np.zeros(n),
         np.zeros(n),
         np.full(n, 0.04),
+        np.ones(n),
     )
 
 
@@ -66,7 +67,7 @@ def clients(sizes: Sequence[int] = (30, 70, 100), **changes: Any) -> Clients:
     n = len(group)
     labels = np.zeros((n, 10), np.int64)
     labels[np.arange(n), np.arange(n) % 10] = 50
-    conditions = Conditions(True, "home", -60.0, LINK, 0.0, 0.0, 0.8, False, nan, 0.04)
+    conditions = Conditions(True, "home", -60.0, LINK, 0.0, 0.0, 0.8, False, nan, 0.04, True)
     found = Clients(
         [f"phone_{k}" for k in range(n)],
         ["fast", "medium", "slow"],
@@ -220,7 +221,7 @@ def test_predicted_times_are_transfers_and_steps() -> None:
     shared = predicted_s(everybody, 0, option, (10, 2), (1e6, 2e6), 4)
     assert shared == pytest.approx(found + 3 * 8e6 / 40e6)
     offline = clients(
-        conditions=lambda _: Conditions(True, "", nan, None, 0, 0, 1, False, nan, nan)
+        conditions=lambda _: Conditions(True, "", nan, None, 0, 0, 1, False, nan, nan, False)
     )
     assert predicted_s(offline, 0, option, (10, 2), (1e6, 2e6)) == inf
 

@@ -88,8 +88,12 @@ class Wifi:
         return self.radio.tail_user
 
 
-def point(clock: Clock, streams: int = 2, lost_after_s: float = inf) -> Network:
-    network = access_point(clock, "home", 20, streams, 1.0, lost_after_s=lost_after_s)
+def point(
+    clock: Clock, streams: int = 2, lost_after_s: float = inf, is_shared: bool = True
+) -> Network:
+    network = access_point(
+        clock, "home", 20, streams, 1.0, lost_after_s=lost_after_s, is_shared=is_shared
+    )
     network.routes["cloud"] = Route((), (), 0.0)
     return network
 
@@ -127,9 +131,10 @@ def station(
     beside: Station | None = None,
     power: WifiPower = POWER,
     lost_after_s: float = inf,
+    is_shared: bool = True,
 ) -> Station:
     ether = beside.ether if beside else Ether(Clock())
-    network = beside.radio.network if beside else point(ether.clock, lost_after_s=lost_after_s)
+    network = beside.radio.network if beside else point(ether.clock, 2, lost_after_s, is_shared)
     meter = Meter(ether.clock, "phone")
     path = ConstantBank([rssi]).signal(0) if isinstance(rssi, float) else rssi
     return Station(ether.clock, ether, Wifi(ether, meter, power, network, path), meter)
@@ -257,6 +262,18 @@ def test_a_phone_with_two_transfers_has_two_shares_of_the_air() -> None:
     one.clock.run_until(10)
     assert one.ends == {"up": pytest.approx(3.0), "down": pytest.approx(3.0)}
     assert other.ends == {"up": pytest.approx(4.0)}
+
+
+def test_phones_at_access_points_of_their_own_do_not_hold_each_other_back() -> None:
+    one = station(STRONG, is_shared=False)
+    other = station(STRONG, one)
+    one.radio.send(Someone(), STRONG_BYTES, one.noted("up"))
+    one.radio.receive(Someone(), STRONG_BYTES, one.noted("down"))
+    other.radio.send(Someone(), 3 * STRONG_BYTES, other.noted("up"))
+    one.clock.run_until(10)
+    # Two transfers of one phone share its air all the same.
+    assert one.ends == {"up": pytest.approx(2.0), "down": pytest.approx(2.0)}
+    assert other.ends == {"up": pytest.approx(3.0)}
 
 
 def test_a_transfer_goes_on_at_the_new_rate_when_the_signal_changes() -> None:

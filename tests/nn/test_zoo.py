@@ -16,6 +16,7 @@ NAMES = [
     "inception_v1",
     "inception_v3",
     "mobilenet_v1",
+    "mobilenet_v1_128",
     "mobilenet_v2",
     "mobilenet_v3_large",
     "resnet_18",
@@ -117,6 +118,7 @@ def test_torchvisions_models_agree_to_the_last_parameter(
     [
         ("inception_v1", 1550, 6.8),
         ("mobilenet_v1", 569, 4.2),
+        ("mobilenet_v1_128", 186, 4.24),
         ("alexnet", 720, 60),
         ("squeezenet", 392.5, 1.236),
         ("shufflenet_v1", 138, 1.9),
@@ -193,6 +195,7 @@ def test_hard_swish_and_squeezing_cost_time_of_their_own() -> None:
     ("name", "values", "outputs"),
     [
         ("mobilenet_v1", 224 * 224 * 3, 1001 * 4),
+        ("mobilenet_v1_128", 128 * 128 * 3, 1001 * 4),
         ("inception_v3", 299 * 299 * 3, 1001 * 4),
         ("resnet_50", 224 * 224 * 3, 1000 * 4),
         ("alexnet", 227 * 227 * 3, 1000 * 4),

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesim.controllers.federated import Participant, RoundOutcome, SelectionObservation
+from edgesim.controllers.federated import (
+    Participant,
+    RoundForecast,
+    RoundOutcome,
+    SelectionObservation,
+)
 from edgesim.controllers.slots import Lesson, Setting
 from edgesim.scenario.run import run
 
 FORESEEN: list[tuple[int, str, float, float]] = []
+TOGETHER: list[RoundForecast] = []
 
 
 class Foreseeing:
@@ -42,6 +48,51 @@ class Foreseeing:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class ForeseeingAll(Foreseeing):
+    """Selects every third client, and notes what was foreseen of the cohort."""
+
+    def decide(self, observation: SelectionObservation) -> Sequence[Participant]:
+        clients = observation.eligible[observation.round % 3 :: 3].tolist()
+        options = observation.clients.options(0, observation.batch_size)
+        cohort = [Participant(client, options[0].target) for client in clients]
+        assert observation.what_if is not None
+        TOGETHER.append(observation.what_if(cohort))
+        return cohort
+
+
+def test_a_cohort_at_access_points_of_their_own_does_what_was_foreseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "mine", sys.modules[__name__])
+    TOGETHER.clear()
+    overrides: dict[str, Any] = {
+        "networks.home.shared": False,
+        "phones.*.count": 4,
+        "jobs.digits.clients_per_round": 4,
+        "jobs.digits.mode": "timing_only",
+        "jobs.digits.model": "mobilenet_v1_128",
+        "jobs.digits.samples_per_client": 20,
+        "jobs.digits.stop": {"rounds": 6},
+        "jobs.digits.check_in_s": 100,
+    }
+    result = run(
+        "federated_digits", controllers={"selection": "mine:ForeseeingAll"}, overrides=overrides
+    )
+    assert len(TOGETHER) == len(result.rounds) == 6
+    for forecast, (number, duration_s, ledger_j) in zip(
+        TOGETHER,
+        result.rounds[["round", "duration_s", "energy_ledger_j"]].itertuples(index=False),
+        strict=True,
+    ):
+        rows = result.participants[result.participants["round"] == number]
+        assert len(rows) == 4
+        assert duration_s == pytest.approx(forecast.duration_s, rel=1e-9)
+        assert ledger_j == pytest.approx(forecast.energy_j, rel=1e-9)
+        assert rows.energy_j.tolist() == pytest.approx(list(forecast.client_j), rel=1e-9)
 
 
 @pytest.mark.parametrize("network", ["wifi", "lte"])

@@ -236,6 +236,22 @@ ENTRIES: Final[Mapping[str, ZooEntry]] = MappingProxyType(
             classes=1001,
             state_counts=_autoscale(14, 1),
         ),
+        "mobilenet_v1_128": _classifier(
+            partial(mobilenets.mobilenet_v1_layers, 128),
+            _accuracy(
+                _TOP1,
+                (0.652, f"{_HOSTED}, Mobilenet_V1_1.0_128"),
+                (0.633, f"{_HOSTED}, Mobilenet_V1_1.0_128_quant"),
+            ),
+            Published(
+                186e6,
+                4.24e6,
+                "tensorflow/models, research/slim/nets/mobilenet_v1.md (186 million, 4.24 million)",
+            ),
+            "Howard et al., 2017 (arXiv 1704.04861), tables 1 and 7: 128 x 128 pixels",
+            side=128,
+            classes=1001,
+        ),
         "mobilenet_v2": _classifier(
             mobilenets.mobilenet_v2_layers,
             _accuracy(

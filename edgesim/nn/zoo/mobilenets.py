@@ -35,10 +35,10 @@ def mobilenet_v1_blocks() -> tuple[tuple[int, int], ...]:
     )
 
 
-def mobilenet_v1_layers() -> list[Layer]:
-    """Howard et al., 2017 (arXiv 1704.04861), table 1; width 1.0, 224 x 224."""
+def mobilenet_v1_layers(side: int = 224) -> list[Layer]:
+    """Howard et al., 2017 (arXiv 1704.04861), table 1; width 1.0, ``side`` x ``side`` pixels."""
     net = Net()
-    x = net.conv(Shape(3, 224, 224), 32, 3, 2)
+    x = net.conv(Shape(3, side, side), 32, 3, 2)
     for channels, stride in mobilenet_v1_blocks():
         x = net.separable(x, channels, 3, stride)
     net.softmax(net.dense(net.global_pool(x), 1000))
