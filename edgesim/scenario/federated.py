@@ -212,34 +212,6 @@ def build_federated(
         spec.weight_decay,
         clip_norm=spec.clip_norm,
     )
-    synchronous = (
-        rounds if isinstance(rounds, SynchronousSpec) else SynchronousSpec(kind="synchronous")
-    )
-    terms = FederatedTerms(
-        spec.site,
-        spec.clients_per_round,
-        program,
-        over_selection=synchronous.over_selection,
-        deadline_s=_or_never(synchronous.deadline_s),
-        deadline_percentile=synchronous.deadline_percentile,
-        sends_partial=synchronous.late == "partial",
-        is_asynchronous=not is_synchronous,
-        least_clients=synchronous.least_clients,
-        check_in_s=spec.check_in_s,
-        dropout=spec.dropout,
-        stop=Stop(
-            _or_never(stop.rounds),
-            _or_never(stop.accuracy),
-            stop.for_rounds,
-            _or_never(stop.simulated_s),
-            _or_never(stop.energy_j),
-            _or_never(stop.failed_rounds),
-        ),
-        uplink_bytes=_uplink_bytes(spec, values),
-        downlink_bytes=_BYTES_PER_VALUE * values,
-        starts_s=spec.starts_s,
-        meter_noise=meter_noise,
-    )
     members = [_group(fleet, group) for group in groups]
     rows = [row for group in groups for row in fleet.rows(group)]
     tables = FederatedTables(
@@ -256,6 +228,41 @@ def build_federated(
         subject.samples,
         subject.labels,
         {g.name: spec.idle_w if spec.idle_w is not None else _idle_w(g) for g in members},
+    )
+    synchronous = (
+        rounds if isinstance(rounds, SynchronousSpec) else SynchronousSpec(kind="synchronous")
+    )
+    payload_bytes = (_BYTES_PER_VALUE * values, _uplink_bytes(spec, values))
+    deadline_s = _or_never(synchronous.deadline_s)
+    if synchronous.deadline_ratio is not None:
+        nominal_s = roster.nominal_s(
+            spec.batch_size, spec.epochs, payload_bytes, spec.clients_per_round
+        )
+        deadline_s = synchronous.deadline_ratio * nominal_s
+    terms = FederatedTerms(
+        spec.site,
+        spec.clients_per_round,
+        program,
+        over_selection=synchronous.over_selection,
+        deadline_s=deadline_s,
+        deadline_percentile=synchronous.deadline_percentile,
+        sends_partial=synchronous.late == "partial",
+        is_asynchronous=not is_synchronous,
+        least_clients=synchronous.least_clients,
+        check_in_s=spec.check_in_s,
+        dropout=spec.dropout,
+        stop=Stop(
+            _or_never(stop.rounds),
+            _or_never(stop.accuracy),
+            stop.for_rounds,
+            _or_never(stop.simulated_s),
+            _or_never(stop.energy_j),
+            _or_never(stop.failed_rounds),
+        ),
+        uplink_bytes=payload_bytes[1],
+        downlink_bytes=payload_bytes[0],
+        starts_s=spec.starts_s,
+        meter_noise=meter_noise,
     )
     return FederatedJob(
         clock,

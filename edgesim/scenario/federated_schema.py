@@ -74,6 +74,9 @@ class SynchronousSpec(Schema):
     """A round lasts at most so long. Default: for ever."""
     deadline_percentile: Annotated[float, Field(gt=0, le=100)] | None = None
     """In its place: this percentile of the times that profiles promise of the cohort."""
+    deadline_ratio: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """In its place: so many times what the slowest kind of phone needs undisturbed, with the job's B and E,
+    the mean of its samples, its fastest processor at full clock, its network at its best."""
     late: Literal["drop", "partial"] = "drop"
     """Clients at work at the deadline are left out, or send what they have trained (at least a step)."""
     over_selection: Annotated[float, Field(ge=1, le=10)] = 1.0
@@ -83,8 +86,9 @@ class SynchronousSpec(Schema):
 
     @model_validator(mode="after")
     def _one_deadline(self) -> Self:
-        if self.deadline_s is not None and self.deadline_percentile is not None:
-            raise ValueError("give deadline_s or deadline_percentile, not both")
+        given = (self.deadline_s, self.deadline_percentile, self.deadline_ratio)
+        if sum(each is not None for each in given) > 1:
+            raise ValueError("give one of deadline_s, deadline_percentile and deadline_ratio")
         return self
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import ceil, inf, nan
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgesim.controllers.federated import (
     TrainingOption,
 )
 from edgesim.core.errors import EdgesimError
+from edgesim.core.units import BITS_PER_BYTE
 from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.learning.program import LocalProgram
@@ -144,6 +145,48 @@ class Roster:
                 self._times, samples, program.batch_size, program.epochs, program.steps
             )
         return found
+
+    def nominal_s(
+        self,
+        batch_size: int,
+        epochs: int,
+        payload_bytes: tuple[float, float],
+        clients_per_round: int,
+    ) -> float:
+        """What a round takes of the slowest kind of phone with nothing in its way.
+
+        It has as many samples as phones of its group have on average, and trains on its fastest processor
+        at full clock; the network is at its best, shared where that is how it is.
+
+        Args:
+            batch_size: B.
+            epochs: E.
+            payload_bytes: what comes down, and what goes up.
+            clients_per_round: K, who get the model at once.
+
+        Returns:
+            Seconds; infinity if no phone has a way to the coordinator.
+        """
+        groups, samples = self.clients.group, self.clients.samples
+        found: list[float] = []
+        for number, costs in enumerate(self._costs):
+            members = np.flatnonzero((groups == number) & (samples > 0))
+            connection = self.phone(int(members[0])).connection if len(members) else None
+            steps = epochs * ceil(float(samples[members].mean()) / batch_size) if connection else 0
+            transfers_s: list[float] = []
+            for link in () if connection is None else connection.links:
+                way = link.network.routes.get(self._site)
+                up_bps, down_bps = link.rates_at(np.zeros(1))[:, 0].tolist()
+                if way is None or not up_bps:
+                    continue
+                at_once = clients_per_round if link.network.is_shared else 1
+                down_s = at_once * payload_bytes[0] / down_bps
+                both_s = BITS_PER_BYTE * (down_s + payload_bytes[1] / up_bps)
+                transfers_s.append(both_s + 2.0 * way.half_rtt_s)
+            if transfers_s:
+                step_s = min(option.step_s for option in costs.options(batch_size))
+                found.append(steps * step_s + min(transfers_s))
+        return max(found, default=inf)
 
     def idle_w_of(self, client: int) -> float:
         """Watts of its phone with nothing to do."""
