@@ -7,8 +7,14 @@ exploration rate were not. What the sources leave open is a named parameter, and
 how sure each default is. The paper writes gamma for the learning rate and mu for the discount; here they
 have their names.
 
-Two things differ from the paper by default, because its learner was found not to learn as printed: phones
-of one profile share a table, and targets that would miss the deadline are not tried.
+Three things differ from the paper by default, because its learner was found not to learn as printed
+(docs/reproduction.md has what each is worth):
+
+- phones of one profile share a table;
+- targets that would miss the deadline, or make all others wait, are not tried;
+- accuracy is credited to whose data took part, not to where they were trained: it is one number for K
+  clients, and drowns the joules of each.
+
 :data:`~edgesim.controllers.registry.CONTROLLERS` has ``autofl_paper`` for what is printed.
 """
 
@@ -42,7 +48,15 @@ from edgesim.core.documents import Schema
 from edgesim.core.errors import EdgesimError
 from edgesim.nn.model import ModelCost
 
-__all__ = ["GLOBAL_EDGES", "LOCAL_EDGES", "AutoFL", "classes_of", "reward"]
+__all__ = [
+    "GLOBAL_EDGES",
+    "LOCAL_EDGES",
+    "AutoFL",
+    "accuracy_worth",
+    "classes_of",
+    "reward",
+    "shares_of_data",
+]
 
 _ABOVE_0 = 1e-9
 _ABOVE_40_MBPS = 40e6 * (1.0 + 1e-9)
@@ -68,6 +82,7 @@ LOCAL_EDGES: Mapping[str, tuple[float, ...]] = {
 has."""
 
 LOCAL_STATES = 96
+DATA_STATES = len(LOCAL_EDGES["classes"]) + 1
 
 
 def classes_of(labels: NDArray[np.int64], presence: float) -> Real:
@@ -107,10 +122,30 @@ def reward(
     """
     if isnan(accuracy):
         return -together - local
-    gain = accuracy - accuracy_before
-    if gain <= 0.0:
+    if accuracy <= accuracy_before:
         return accuracy - 100.0
-    return -together - local + alpha * accuracy + beta * gain
+    return -together - local + accuracy_worth(accuracy, accuracy_before, alpha, beta)
+
+
+def accuracy_worth(accuracy: float, accuracy_before: float, alpha: float, beta: float) -> float:
+    """What a round's accuracy is worth by itself; arguments as for :func:`reward`, accuracy known."""
+    if accuracy <= accuracy_before:
+        return accuracy - 100.0
+    return alpha * accuracy + (
+        0.0 if isnan(accuracy_before) else beta * (accuracy - accuracy_before)
+    )
+
+
+def shares_of_data(states: Whole, is_in: NDArray[np.bool_]) -> Real:
+    """Which share of a round's updates came from clients of each data state; zeros if none came.
+
+    Args:
+        states: local states of the participants.
+        is_in: whose updates count.
+    """
+    counts = np.bincount(states[is_in] % DATA_STATES, minlength=DATA_STATES).astype(float)
+    shares: Real = counts / max(float(counts.sum()), 1.0)
+    return shares
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -142,9 +177,20 @@ class AutoFLParameters(Schema):
     """Clocks per processor to choose of, evenly spaced and always with the highest; ``null``: all. Every one
     more must be tried in every state."""
     masks_late: bool = True
-    """Whether targets are left out that should miss the round's deadline, by promises and past rounds."""
+    """Whether targets are left out that should be late, by promises and past rounds: miss the round's deadline,
+    or make the others wait."""
+    patience: Annotated[float, Field(ge=1, le=1e6)] = 1.5
+    """With masks_late: a client makes the others wait that should need more than so many times what the K-th
+    fastest one could do. The paper's reward feels waiting only through idle watts, which are few."""
     caution: Annotated[float, Field(ge=0, le=10)] = 1.0
     """So many standard deviations are added to what a client should take."""
+    credit: Literal["data", "each"] = "data"
+    """Who gets the credit for a round's accuracy. ``each``: every participant's state and target alike, as the
+    paper has it; a hundred rounds then teach nothing about data, and hide what joules have to say. ``data``: the
+    states of data that took part, each by its share, whatever the tier and target; tables are of joules then."""
+    data_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """With ``data``: how far a round moves their worth. Small, since whether one round is better than the last
+    is chance as much as choice."""
     class_presence: Annotated[float, Field(ge=0, le=1)] = 0.3
     """A class is one of a client's with at least so much of an even share of its samples. The paper counts
     classes; with Dirichlet data nearly everybody has one sample of most."""
@@ -246,6 +292,7 @@ class AutoFL:
         self._classes: Real | None = None
         self._round = 0  # rounds decided, earlier jobs included
         self._reference_j: tuple[float, float] | None = None
+        self._data: dict[int, Real] = {}  # by global state: the worth of each data state
         self._chosen: _Chosen | None = None
         self._state = 0  # global, of what was chosen
         self._is_explored = False
@@ -284,7 +331,8 @@ class AutoFL:
         worth, action = np.full(n, -inf), np.zeros(n, np.int64)
         training_s, fastest_s, fastest = np.zeros(n), np.full(n, inf), np.zeros(n, np.int64)
         tiers, tables = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        training: dict[int, tuple[Whole, Real]] = {}
+        judged: list[tuple[Whole, Real, Real, Real]] = []
+        of_data = self._of_data(self._state)
         groups = clients.group[eligible]
         for group in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == group)
@@ -298,15 +346,16 @@ class AutoFL:
             own_pace = self._pace.device_factors(clients.devices, eligible[rows])
             predicted_s = promised_s * factors * own_pace[:, None] + sending_s[rows, None]
             fastest_s[rows], fastest[rows] = predicted_s.min(axis=1), predicted_s.argmin(axis=1)
-            hopeful = np.ones(values.shape, bool)
-            if own.masks_late:
-                hopeful = predicted_s <= observation.deadline_s
             if self._is_explored:
                 values = self._rng.random(values.shape)
-            values = np.where(hopeful, values, -inf)
+            else:
+                values += of_data[states[rows] % DATA_STATES, None]
+            judged.append((rows, values, predicted_s, promised_s))
+        limit_s = self._limit_s(fastest_s, observation)
+        for rows, values, predicted_s, _ in judged:
+            values[predicted_s > limit_s] = -inf
             action[rows] = values.argmax(axis=1)
             worth[rows] = values.max(axis=1)
-            training[number] = (rows, promised_s)
         ties = self._rng.random(n)
         if self._is_explored:
             worth = np.where(np.isfinite(worth), 0.0, -inf)
@@ -315,7 +364,7 @@ class AutoFL:
             # Nobody should be in time: those that should be nearest to it, as fast as they can.
             picked = np.lexsort((ties, fastest_s))[: observation.wanted]
             action[picked] = fastest[picked]
-        for rows, promised_s in training.values():
+        for rows, _, _, promised_s in judged:
             training_s[rows] = promised_s[np.arange(len(rows)), action[rows]]
         picked = np.sort(picked)
         self._chosen = _Chosen(
@@ -337,6 +386,23 @@ class AutoFL:
                 strict=True,
             )
         )
+
+    def _limit_s(self, fastest_s: Real, observation: SelectionObservation) -> float:
+        """How long a client may take, given how long each should at its fastest."""
+        if not self.parameters.masks_late:
+            return inf
+        kth = min(observation.wanted, len(fastest_s)) - 1
+        waits_s = self.parameters.patience * float(np.partition(fastest_s, kth)[kth])
+        return min(observation.deadline_s, waits_s)
+
+    def _of_data(self, state: int) -> Real:
+        """The worth of each data state in a global state."""
+        found = self._data.get(state)
+        if found is None:
+            known = self._data if self.parameters.transfer else {}
+            found = known[self._nearest(state, known)].copy() if known else np.zeros(DATA_STATES)
+            self._data[state] = found
+        return found
 
     def _local_states(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
         """The number of each client's local state."""
@@ -455,20 +521,23 @@ class AutoFL:
         idle_j = np.array(outcome.idle_j)[observation.clients.group[chosen.clients]]
         local_j = idle_j + [own.compute_j + own.transmit_j for own in each_outcome]
         unit_local_j, unit_global_j = self._units(float(local_j.mean()), outcome.energy_global_j)
-        chosen.worth = np.array(
-            [
-                reward(
-                    joules / unit_local_j,
-                    outcome.energy_global_j / unit_global_j,
-                    100.0 * outcome.accuracy,
-                    100.0 * outcome.accuracy_before,
-                    self.parameters.alpha,
-                    self.parameters.beta,
-                )
-                for joules in local_j.tolist()
-            ]
-        )
-        return Lesson(float(chosen.worth.mean()), self._is_explored)
+        of_data = self.parameters.credit == "data" and not isnan(outcome.accuracy)
+        local, together = local_j / unit_local_j, outcome.energy_global_j / unit_global_j
+        accuracies = (100.0 * outcome.accuracy, 100.0 * outcome.accuracy_before)
+        weights = (self.parameters.alpha, self.parameters.beta)
+        if not of_data:
+            each = [reward(own, together, *accuracies, *weights) for own in local.tolist()]
+            chosen.worth = np.array(each)
+            return Lesson(float(chosen.worth.mean()), self._is_explored)
+        chosen.worth = -together - local
+        worth = accuracy_worth(*accuracies, *weights)
+        is_in = np.array([own.status in ("done", "partial") for own in each_outcome])
+        shares = shares_of_data(chosen.states, is_in)
+        if is_in.any() and not self._is_frozen:
+            known = self._of_data(self._state)
+            off = worth - float(shares @ known)
+            known += self.parameters.data_rate * off * shares / float(shares @ shares)
+        return Lesson(float(chosen.worth.mean()) + worth, self._is_explored)
 
     def _units(self, mean_j: float, global_j: float) -> tuple[float, float]:
         """What energies are divided by."""
@@ -546,7 +615,9 @@ class AutoFL:
         }
         return {
             "tiers": {**self._saved.get("tiers", {}), **tiers},
+            "data": {str(state): found.tolist() for state, found in sorted(self._data.items())},
             "tables": self.parameters.tables,
+            "credit": self.parameters.credit,
             "rounds": self._round,
             "reference_j": None if self._reference_j is None else list(self._reference_j),
             "pace": self._pace.state_dict(),
@@ -559,15 +630,18 @@ class AutoFL:
         self._tiers, self._tier_of, self._options = [], {}, {}
 
     def _load_common(self, state: Mapping[str, Any]) -> None:
-        if state["tables"] != self.parameters.tables:
-            raise EdgesimError(
-                f"its tables are {state['tables']}, not {self.parameters.tables}; set tables to that"
-            )
+        for name in ("tables", "credit"):
+            if state[name] != getattr(self.parameters, name):
+                raise EdgesimError(
+                    f"what was learned is with {name}: {state[name]}, not "
+                    f"{getattr(self.parameters, name)}; set {name} to that"
+                )
         self._round = int(state["rounds"])
         reference_j = state["reference_j"]
         # Another model's joules are no measure for this one's.
         if reference_j is not None and not self.parameters.transfer:
             self._reference_j = (float(reference_j[0]), float(reference_j[1]))
+        self._data = {int(key): np.array(found) for key, found in state["data"].items()}
         self._pace.load_state_dict(state["pace"])
         self._chosen = None
 

@@ -64,6 +64,11 @@ def promised_transfer_s(reports: Reports, payload_bytes: tuple[float, float], sh
     return np.where(np.isfinite(found), found, inf)
 
 
+_DOUBT = 0.25
+"""What one device took counts as 1 / (1 + this) of what is to be expected of it: devices of one profile differ
+about twice as much as rounds of one device (variances 4 to 1; assumed)."""
+
+
 class _Ratio:
     """Measured over promised time: mean and variance of its logarithm, the newest counting most."""
 
@@ -83,7 +88,7 @@ class _Ratio:
 
     def shrunk(self) -> float:
         """The ratio, the nearer to 1 the less is known of it."""
-        return exp(self.mean * self.count / (self.count + 1))
+        return exp(self.mean * self.count / (self.count + _DOUBT))
 
     def factor(self, caution: float) -> float:
         return exp(self.mean + caution * sqrt(self.variance))
@@ -107,6 +112,7 @@ class Pace:
         self._training: dict[str, _Ratio] = {}
         self._transfer: dict[str, _Ratio] = {}
         self._own: dict[str, _Ratio] = {}  # by device, beyond its profile's
+        self._surprise = _Ratio()  # what is left when both are known
         self._factors: Real = np.ones(0)  # of the job's clients
 
     def device_factors(self, devices: Sequence[str], chosen: Whole) -> Real:
@@ -126,7 +132,8 @@ class Pace:
     def training_factor(self, profile: str, target: object) -> float:
         """What promised seconds of training are to be multiplied by."""
         found = self._training.get(f"{profile} {target}")
-        return 1.0 if found is None else found.factor(self._caution)
+        mean = 0.0 if found is None else found.mean
+        return exp(mean + self._caution * sqrt(self._surprise.variance))
 
     def transfer_factors(self, is_bad: NDArray[np.bool_]) -> Real:
         """What promised seconds of transfers are to be multiplied by."""
@@ -148,13 +155,16 @@ class Pace:
         target = f"{profile} {outcome.target}"
         ratio = self._training.setdefault(target, _Ratio())
         own = self._own.setdefault(device, _Ratio())
-        expected_s = training_s * exp(ratio.mean)
+        of_profile, of_device = exp(ratio.mean), own.shrunk()
+        predicted_s = training_s * of_profile * of_device
         is_whole = outcome.upload_s > 0.0
-        if is_whole or outcome.training_s > expected_s * own.factor(self._caution):
-            own.learn(outcome.training_s, expected_s)
+        if is_whole or outcome.training_s > predicted_s:
+            if own.count:
+                self._surprise.learn(outcome.training_s, predicted_s)
+            own.learn(outcome.training_s, training_s * of_profile)
             if outcome.client < len(self._factors):
                 self._factors[outcome.client] = own.shrunk()
-            ratio.learn(outcome.training_s, training_s)
+            ratio.learn(outcome.training_s, training_s * of_device)
         if outcome.status == "done":
             # All that was not training: transfers, ways there and back.
             measured_s = outcome.duration_s - outcome.training_s
@@ -168,6 +178,7 @@ class Pace:
                 ("training", self._training),
                 ("transfer", self._transfer),
                 ("own", self._own),
+                ("surprise", {"": self._surprise}),
             )
         }
 
@@ -177,4 +188,5 @@ class Pace:
             {key: _Ratio(*values) for key, values in state[name].items()}
             for name in ("training", "transfer", "own")
         )
+        self._surprise = _Ratio(*state["surprise"][""])
         self._factors = np.ones(0)

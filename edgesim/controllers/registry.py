@@ -133,7 +133,7 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
         "autofl": _entry(
             "selection",
             "autofl:AutoFL",
-            "AutoFL (MICRO 2021): Q-learning, tables per tier, hopeless targets masked",
+            "AutoFL (MICRO 2021): Q-learning, tables per tier, stragglers masked",
         ),
         "autofl_paper": _entry(
             "selection",
@@ -141,6 +141,7 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             "AutoFL as printed: a table per device, no mask, exploring for ever",
             tables="per_device",
             masks_late=False,
+            credit="each",
             explore_rounds=None,
             levels=None,
         ),

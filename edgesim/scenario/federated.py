@@ -77,21 +77,21 @@ def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: S
     def wrong(key: str, error: EdgesimError) -> ConfigError:
         return ConfigError([Problem(str(path), None, f"jobs.{job}.{key}", str(error))])
 
-    if spec.samples_per_client is not None and spec.model.name in ZOO:
-        return _unlearned(spec, ZOO[spec.model.name], clients)
+    costed = spec.cost_model or spec.model
+    if spec.samples_per_client is not None and costed.name in ZOO:
+        return _unlearned(spec, ZOO[costed.name], clients)
     from edgesim.learning.catalogue import build_dataset, build_partition
 
     try:
         dataset = build_dataset(spec.dataset.name, spec.dataset.parameters, path.parent)
     except EdgesimError as error:
         raise wrong("dataset", error) from None
-    if spec.mode == "timing_only" and spec.model.name in ZOO:
-        model, module = ZOO[spec.model.name], None
+    if spec.mode == "timing_only" and costed.name in ZOO:
+        model, module = ZOO[costed.name], None
     else:
         from edgesim.learning.models import build_model, cost_of
 
         seed = streams.key("model", job) % 2**31
-        costed = spec.cost_model or spec.model
         try:
             key = "model"
             module = build_model(spec.model.name, dataset, seed, spec.model.parameters)

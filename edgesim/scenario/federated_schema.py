@@ -207,10 +207,6 @@ class FederatedJobSpec(Schema):
             raise ValueError("samples_per_client goes with mode: timing_only; else data has them")
         if (self.curve is None) == (self.mode == "fitted"):
             raise ValueError("mode: fitted needs a curve, and only that has one")
-        if self.cost_model is not None and self.mode == "timing_only":
-            raise ValueError(
-                "with mode: timing_only, model says what it costs; leave cost_model out"
-            )
         if self.mode == "fitted" and self.rounds.kind == "asynchronous":
             raise ValueError("a fitted curve serves synchronous jobs only")
         return self

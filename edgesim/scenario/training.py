@@ -161,7 +161,7 @@ def _in_blocks(ground: LoadedScenario, progress: Callable[[float], None] | None)
 def _in_earlier_jobs(
     loaded: LoadedScenario, jobs: int, progress: Callable[[float], None] | None
 ) -> dict[str, Any]:
-    """What controllers learn in runs of the scenario with other seeds, one after the other."""
+    """What controllers learn in runs of the scenario with other seeds, one after the other, on the same phones."""
     streams = Streams(loaded.scenario.seed)
     spent = {"energy_j": 0.0, "rounds": 0, "simulated_s": 0.0}
     learned: dict[str, Any] = {}
@@ -169,7 +169,7 @@ def _in_earlier_jobs(
         seed = streams.key("earlier job", str(number)) % 2**62
         scenario = loaded.scenario.model_copy(update={"seed": seed, "training": None})
         tables = Recorder(None, ["rounds"])
-        world = World(replace(loaded, scenario=scenario), tables)
+        world = World(replace(loaded, scenario=scenario), tables, phones_seed=loaded.scenario.seed)
         if not world.learners:
             return {}
         for seat, controller in sorted(world.learners.items()):

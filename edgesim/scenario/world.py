@@ -104,6 +104,8 @@ class World:
     Args:
         loaded: the scenario.
         recorder: what is to be written down, and where.
+        phones_seed: decides how each phone differs from its profile; by default the scenario's seed. Another
+            run with its own weather can so have the same phones.
 
     Attributes:
         clock: the clock.
@@ -114,12 +116,15 @@ class World:
         learners: the controllers that learn, by where they sit: ``SLOT``, or ``JOB.SLOT``.
     """
 
-    def __init__(self, loaded: LoadedScenario, recorder: Recorder) -> None:
+    def __init__(
+        self, loaded: LoadedScenario, recorder: Recorder, *, phones_seed: int | None = None
+    ) -> None:
         scenario = loaded.scenario
         self._scenario = scenario
         self._loaded = loaded
         self._recorder = recorder
         self._streams = Streams(scenario.seed)
+        self._of_phones = Streams(scenario.seed if phones_seed is None else phones_seed)
         self._finished = False
         self._state_writers: list[_StateWriter] = []
         self.clock = Clock()
@@ -332,7 +337,7 @@ class World:
         for what in ("slower", "hungrier"):
             columns = {}
             for name, processor in sorted(processors.items()):
-                keys = self._streams.keys(f"{what} {name}", names)
+                keys = self._of_phones.keys(f"{what} {name}", names)
                 sigma = mismatch.spread * processor.sigma
                 columns[name] = np.exp(sigma * normals(keys, 0, 1)[:, 0]).tolist()
             factors[what] = [

@@ -112,7 +112,15 @@ def test_the_reward_is_the_papers() -> None:
 
 
 def test_values_move_as_the_algorithm_says() -> None:
-    own = made(AutoFL, epsilon=0.0, discount=0.1, learning_rate=0.9, initial=[0.5, 0.5], alpha=0.1)
+    own = made(
+        AutoFL,
+        epsilon=0.0,
+        discount=0.1,
+        learning_rate=0.9,
+        initial=[0.5, 0.5],
+        alpha=0.1,
+        credit="each",
+    )
     seen = observation(5, fleet())
     first = own.decide(seen)
     lesson = own.learn(seen, first, outcome(first))
@@ -129,6 +137,61 @@ def test_values_move_as_the_algorithm_says() -> None:
             0.5 + 0.9 * (worth + 0.1 * 0.5 - 0.5), rel=1e-6
         )
     assert own._reference_j == pytest.approx((local, 30.0))
+
+
+def mixed(**changes: Any) -> Any:
+    """A fleet in which every other client has one class only."""
+    labels = np.full((20, 10), 10)
+    labels[1::2] = 0
+    labels[1::2, 3] = 100
+    return fleet(labels=labels, **changes)
+
+
+def test_accuracy_is_credited_to_the_data_that_took_part() -> None:
+    own = made(AutoFL, epsilon=0.0, initial=[0.5, 0.5], alpha=0.1, data_rate=0.1)
+    seen = observation(5, mixed())
+    chosen = own.decide(seen)
+    few = np.array([client % 2 for client, _ in chosen], bool)
+    shares = np.array([few.mean(), 0.0, 1.0 - few.mean()])
+    lesson = own.learn(seen, chosen, outcome(chosen))
+    worth = 0.1 * 50.0 + 0.1 * 10.0
+    assert lesson.reward == pytest.approx(worth - 2.0)
+    (known,) = own._data.values()
+    assert known == pytest.approx(0.1 * worth * shares / (shares @ shares))
+    own.decide(seen)  # tables know joules alone
+    cells = [v for tier in own._tiers for values in tier.values.values() for v in values.ravel()]
+    assert {round(float(v), 5) for v in cells} == {0.5, round(0.5 + 0.9 * (-2.0 + 0.05 - 0.5), 5)}
+
+
+def test_updates_that_did_not_come_have_no_part_in_accuracy() -> None:
+    own = made(AutoFL, epsilon=0.0)
+    seen = observation(8, mixed())
+    chosen = own.decide(seen)
+    took = outcome(chosen)
+    lost = tuple(
+        p._replace(status="late") if p.client % 2 else p._replace(status="done")
+        for p in took.participants
+    )
+    own.learn(seen, chosen, took._replace(participants=lost))
+    (known,) = own._data.values()
+    assert known[0] == 0.0
+    assert known[2] > 0.0
+
+
+def test_it_learns_whose_data_help() -> None:
+    own = made(AutoFL, explore_rounds=None, patience=1e6)
+    seen = observation(6, mixed())
+    rng = np.random.default_rng(3)
+    accuracy, good = 0.5, []
+    for _ in range(150):
+        chosen = own.decide(seen)
+        share = np.mean([client % 2 == 0 for client, _ in chosen])
+        good.append(share)
+        better = rng.random() < 0.4 + 0.5 * share  # chance has its part
+        after = accuracy + (0.002 if better else -0.002)
+        own.learn(seen, chosen, outcome(chosen, accuracy=after, before=accuracy))
+        accuracy = after
+    assert np.mean(good[-50:]) > 0.85
 
 
 def test_the_best_clients_are_taken_at_their_best_targets() -> None:
@@ -170,7 +233,7 @@ def test_exploring_is_a_matter_of_whole_rounds_and_ends() -> None:
 
 def test_levels_are_evenly_spaced_with_the_highest() -> None:
     for levels, expected in ((1, {7}), (2, {3, 7}), (4, {1, 3, 5, 7}), (None, set(range(8)))):
-        own = made(AutoFL, epsilon=1.0, levels=levels)
+        own = made(AutoFL, epsilon=1.0, levels=levels, patience=1e6)
         seen = observation(20, fleet())
         found = {t.level for _ in range(30) for _, t in own.decide(seen)}
         assert found == expected
@@ -191,7 +254,7 @@ def test_an_unjudged_round_teaches_nothing_about_accuracy() -> None:
 
 
 def test_hopeless_targets_are_masked_by_promises_then_by_experience() -> None:
-    own = made(AutoFL, epsilon=1.0, explore_rounds=None, levels=None)
+    own = made(AutoFL, epsilon=1.0, explore_rounds=None, levels=None, patience=1e6)
     seen = observation(20, fleet(), deadline_s=6.4)
     # Promised: 10 steps of 0.4 s / (level + 1), and 4.84 s for transfers shared by twenty.
     allowed = {t.level for _ in range(20) for _, t in own.decide(seen)}
@@ -217,6 +280,14 @@ def test_if_nobody_should_be_in_time_the_fastest_are_tried() -> None:
     chosen = own.decide(observation(5, fleet(), deadline_s=1e-3))
     assert len(chosen) == 5
     assert {target.level for _, target in chosen} == {7}
+
+
+def test_targets_that_would_make_the_others_wait_are_masked() -> None:
+    # Promised: 10 steps of 0.4 s / (level + 1), and 4.84 s for transfers shared by twenty: 5.34 s at best.
+    for patience, levels in ((1.0, {7}), (1.1, {3, 4, 5, 6, 7}), (2.0, set(range(8)))):
+        own = made(AutoFL, epsilon=1.0, explore_rounds=None, levels=None, patience=patience)
+        seen = observation(20, fleet())
+        assert {t.level for _ in range(20) for _, t in own.decide(seen)} == levels
 
 
 def test_as_printed_nothing_is_masked() -> None:
@@ -302,7 +373,9 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Any) -> None:
         given = AutoFLParameters(table="t.json", **parameters)
         return AutoFL(Setting("fl", "selection", np.random.default_rng(1), given, folder=tmp_path))
 
-    with pytest.raises(EdgesimError, match="its tables are per_tier, not per_device"):
+    with pytest.raises(
+        EdgesimError, match="with tables: per_tier, not per_device; set tables to that"
+    ):
         loaded(tables="per_device")
     with pytest.raises(EdgesimError, match=r"are about cpu/1, .*here phones can train on cpu/3"):
         loaded(levels=2).decide(seen)

@@ -85,6 +85,15 @@ def test_earlier_jobs_have_seeds_of_their_own() -> None:
     assert dump_state(one) == dump_state(train(short(seed=1)))
 
 
+def test_earlier_jobs_are_on_the_same_phones() -> None:
+    worlds = [
+        World(short(seed=seed), Recorder(None, []), phones_seed=phones_seed)
+        for seed, phones_seed in ((1, None), (2, 1), (2, None))
+    ]
+    slower = [[w.fleet.phone(row)._truth.slower for row in (0, 20, 59)] for w in worlds]
+    assert slower[0] == slower[1] != slower[2]
+
+
 def test_frozen_tables_stay(tmp_path: Path) -> None:
     loaded = short(training={"kind": "earlier_jobs", "jobs": 1, "is_frozen": True})
     learned = train(loaded)
@@ -123,8 +132,9 @@ def test_every_decision_has_its_reward(tmp_path: Path) -> None:
 
 
 def test_selection_does_not_change_the_weather_under_autofl() -> None:
+    wide = {"training": None, "jobs.digits.clients_per_round": 40}
     results = [
-        run("autofl_small", controllers={"selection": name}, overrides={**SHORT, "training": None})
+        run("autofl_small", controllers={"selection": name}, overrides={**SHORT, **wide})
         for name in ("autofl", "random")
     ]
     first = [r.participants[r.participants["round"] == 1].set_index("client") for r in results]
