@@ -179,7 +179,7 @@ class AutoFLParameters(Schema):
     masks_late: bool = True
     """Whether targets are left out that should be late, by promises and past rounds: miss the round's deadline,
     or make the others wait."""
-    patience: Annotated[float, Field(ge=1, le=1e6)] = 1.5
+    patience: Annotated[float, Field(ge=1, le=1e6)] = 2.0
     """With masks_late: a client makes the others wait that should need more than so many times what the K-th
     fastest one could do. The paper's reward feels waiting only through idle watts, which are few."""
     caution: Annotated[float, Field(ge=0, le=10)] = 1.0
@@ -191,6 +191,10 @@ class AutoFLParameters(Schema):
     data_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     """With ``data``: how far a round moves their worth. Small, since whether one round is better than the last
     is chance as much as choice."""
+    tie_width: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Values that differ by less are equal, and equals are taken at random; 1 is about what one client spends
+    in a round. With 0, as in the paper, chance has a say only among clients in one state, and the same few
+    train all the time, whose samples are soon learned."""
     class_presence: Annotated[float, Field(ge=0, le=1)] = 0.3
     """A class is one of a client's with at least so much of an even share of its samples. The paper counts
     classes; with Dirichlet data nearly everybody has one sample of most."""
@@ -359,7 +363,7 @@ class AutoFL:
         ties = self._rng.random(n)
         if self._is_explored:
             worth = np.where(np.isfinite(worth), 0.0, -inf)
-        picked = _highest(worth, ties, observation.wanted)
+        picked = _highest(worth, ties, observation.wanted, own.tie_width)
         if not len(picked):
             # Nobody should be in time: those that should be nearest to it, as fast as they can.
             picked = np.lexsort((ties, fastest_s))[: observation.wanted]
@@ -658,14 +662,15 @@ class AutoFL:
         tier.devices = {str(k): int(v) for k, v in saved["devices"].items()}
 
 
-def _highest(worth: Real, ties: Real, wanted: int) -> Whole:
-    """Places of so many of the highest values, fewer where they are not finite; equals by ``ties``."""
-    if wanted < len(worth):
-        least = np.partition(worth, -wanted)[-wanted]
-        pool = np.flatnonzero((worth >= least) & (worth > -inf))
-    else:
-        pool = np.flatnonzero(worth > -inf)
-    order = np.lexsort((ties[pool], -worth[pool]))
+def _highest(worth: Real, ties: Real, wanted: int, width: float) -> Whole:
+    """Places of so many of the highest values, fewer where they are not finite.
+
+    Of those within ``width`` of the last that would be taken, the lowest ``ties`` are.
+    """
+    least = float(np.partition(worth, -wanted)[-wanted]) if wanted < len(worth) else -inf
+    pool = np.flatnonzero((worth >= least - width) & (worth > -inf))
+    is_sure = worth[pool] > least + width
+    order = np.lexsort((ties[pool], ~is_sure))
     found: Whole = pool[order[:wanted]]
     return found
 

@@ -142,6 +142,7 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             tables="per_device",
             masks_late=False,
             credit="each",
+            tie_width=0.0,
             explore_rounds=None,
             levels=None,
         ),
