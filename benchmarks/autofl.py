@@ -6,6 +6,7 @@ Parts (all by default):
 
     targets     the accuracy to reach, from the same world without variance
     cases       every condition in turn, all controllers: speed-up, performance per watt, accuracy, who took part
+    rivals      FedProx and FedNova, with random selection and with AutoFL's
     oracles     what each liberty is worth to an oracle: the gain by mechanism
     variants    AutoFL without its parts, and with the paper's
     clusters    C1 to C7 under S1 to S4, for models of three sizes
@@ -40,7 +41,6 @@ from edgesim.results.result import load_result
 from edgesim.scenario.load import axes
 from edgesim.scenario.matrix import cases
 from edgesim.sweep import SweepResult, sweep
-from edgesim.sweep.pairs import ALL
 from edgesim.sweep.plan import parse_seeds
 
 SCENARIO = "autofl_study"
@@ -196,6 +196,33 @@ class Study:
             show(f"{self.workload}: {name_of(case)}; times better than random", frames[-1])
         show(f"{self.workload}: all cases", pd.concat(frames))
 
+    def rivals(self) -> None:
+        """What clients do and how updates are averaged, in place of who trains."""
+        rows = []
+        for case in self.cases():
+            if name_of(case) not in ("default", "deadline"):
+                continue
+            for slot, values in (
+                ("local_training", ("sgd", "fedprox")),
+                ("aggregation", ("fedavg", "fednova")),
+            ):
+                for selection in ("random", "autofl"):
+                    done = sweep(
+                        SCENARIO,
+                        {slot: values},
+                        self.seeds,
+                        out=self.out / "-".join(["rivals", slot, selection, *case.values()]),
+                        overrides=case,
+                        controllers={"selection": selection},
+                        jobs=self.jobs,
+                    )
+                    row = {"case": name_of(case), "with": selection, "in place of": values[0]}
+                    row["is"] = values[1]
+                    for what, quantity in TO_TARGET.items():
+                        row[what] = _ratio(done.pairs, values[1], quantity, slot)
+                    rows.append(row)
+        show(f"{self.workload}: times better", pd.DataFrame(rows))
+
     def oracles(self) -> None:
         """What each liberty is worth."""
         for case in self.cases():
@@ -304,11 +331,9 @@ class Study:
         show("Scratch over a table carried over to another model, B and K", pd.DataFrame([ratios]))
 
 
-def _ratio(pairs: pd.DataFrame, name: str, quantity: str) -> str:
+def _ratio(pairs: pd.DataFrame, name: str, quantity: str, slot: str = "selection") -> str:
     """Times better than the base, with its interval over seeds."""
-    rows = pairs[(pairs.quantity == quantity) & (pairs.selection == name)]
-    further = [c for c in rows.columns if c in ("workload",)]
-    rows = rows[(rows[further] == ALL).all(axis=1)] if further else rows
+    rows = pairs[(pairs.quantity == quantity) & (pairs[slot] == name)]
     if not len(rows):
         return "1"
     row = rows.iloc[0]
@@ -320,6 +345,7 @@ def _ratio(pairs: pd.DataFrame, name: str, quantity: str) -> str:
 PARTS: Mapping[str, Callable[[Study], None]] = {
     "targets": Study.targets,
     "cases": Study.cases_,
+    "rivals": Study.rivals,
     "oracles": Study.oracles,
     "variants": Study.variants,
     "clusters": Study.clusters,

@@ -162,13 +162,15 @@ class Oracle(Selection):
             total_w: of all clients of the job, with nothing to do.
         """
         fastest_s = choices.finish_s.min(axis=1)
-        in_time = np.flatnonzero(fastest_s <= deadline_s)
+        in_time = np.flatnonzero((fastest_s <= deadline_s) & (fastest_s < inf))
         if len(in_time) < wanted:
             # Those that would be late come too, the fastest first: somebody has to.
             order = np.lexsort((np.arange(len(fastest_s)), fastest_s))[:wanted]
             return order.tolist(), choices.finish_s[order].argmin(axis=1).tolist()
         limits = np.unique(choices.finish_s[in_time])
-        limits = limits[(limits <= deadline_s) & (limits >= np.sort(fastest_s)[wanted - 1])]
+        limits = limits[
+            (limits <= deadline_s) & (limits < inf) & (limits >= np.sort(fastest_s)[wanted - 1])
+        ]
         is_small = comb(len(in_time), wanted) * len(limits) <= self._parameters.exhaustive
         if not is_small and len(limits) > _LIMITS_TRIED:
             limits = limits[np.linspace(0, len(limits) - 1, _LIMITS_TRIED).round().astype(int)]

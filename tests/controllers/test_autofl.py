@@ -15,6 +15,7 @@ from edgesim.controllers.autofl import (
     LOCAL_EDGES,
     AutoFL,
     AutoFLParameters,
+    _highest,
     classes_of,
     reward,
 )
@@ -214,6 +215,21 @@ def test_equals_are_taken_at_random() -> None:
     counts = np.bincount(chosen, minlength=20)
     assert counts.min() > 30
     assert counts.max() < 95
+
+
+def test_values_within_a_width_are_equal() -> None:
+    values = np.array([5.0, 4.8, 4.6, 4.4, 1.0, -np.inf])
+    taken = {
+        width: {
+            tuple(sorted(_highest(values, ties, 3, width).tolist()))
+            for ties in np.random.default_rng(1).random((50, 6))
+        }
+        for width in (0.0, 0.15, 0.25)
+    }
+    assert taken[0.0] == {(0, 1, 2)}
+    assert taken[0.15] == {(0, 1, 2)}
+    assert taken[0.25] == {(0, 1, 2), (0, 1, 3), (0, 2, 3)}  # the first is further above the third
+    assert _highest(values, np.zeros(6), 6, 0.0).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_exploring_is_a_matter_of_whole_rounds_and_ends() -> None:

@@ -129,3 +129,20 @@ def test_some_are_considered() -> None:
     asked = observation(2, known, what_if=foreseen(futures), downlink_bytes=0.0)
     oracle = made(Oracle, considers=0.4)
     assert len({oracle.decide(asked) for _ in range(30)}) > 3
+
+
+def test_those_whose_connection_would_be_lost_are_left_out() -> None:
+    known, futures = fleet(5)
+    for client in (0, 2, 4):
+        for target in TARGETS:
+            futures[client, target] = (inf, inf)
+    futures[1, TARGETS[0]] = (inf, inf)
+    for exhaustive in (0, 100_000):
+        oracle = made(Oracle, exhaustive=exhaustive)
+        three, six = (
+            oracle.decide(observation(wanted, known, what_if=foreseen(futures), downlink_bytes=0.0))
+            for wanted in (3, 6)
+        )
+        assert {client for client, _ in three} <= {1, 3, 5, 6}
+        assert all(futures[tuple(each)][0] < inf for each in three)  # type: ignore[index]
+        assert {1, 3, 5, 6} < {client for client, _ in six}  # somebody has to
