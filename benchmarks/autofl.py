@@ -126,7 +126,7 @@ class Study:
         case: Mapping[str, str],
         selections: Sequence[str],
         seeds: Sequence[int] | None = None,
-        **overrides: Any,
+        overrides: Mapping[str, Any] | None = None,
     ) -> SweepResult:
         """Controllers in one case, side by side; the first is the base."""
         name = "-".join([part, *case.values()])
@@ -135,7 +135,7 @@ class Study:
             {"selection": selections},
             self.seeds if seeds is None else seeds,
             out=self.out / name,
-            overrides={**case, **overrides},
+            overrides={**case, **(overrides or {})},
             jobs=self.jobs,
         )
 
@@ -175,7 +175,8 @@ class Study:
             "work": "s3",
             "stragglers": "wait",
         }
-        done = self.run("targets", case, ["random"], **{f"{JOB}.stop": {"rounds": BY_ROUND}})
+        stop: dict[str, Any] = {f"{JOB}.stop": {"rounds": BY_ROUND}}
+        done = self.run("targets", case, ["random"], overrides=stop)
         rows = []
         for seed, own in done.table("rounds").groupby("seed"):
             accuracy = own.sort_values("round").accuracy.to_numpy()
@@ -255,7 +256,7 @@ class Study:
                     "training": None,
                 }
                 part = f"clusters-{name.replace(' ', '_')}"
-                done = self.run(part, case, CLUSTERS, self.seeds[:3], **overrides)
+                done = self.run(part, case, CLUSTERS, self.seeds[:3], overrides)
                 joules = done.frame.groupby("selection").energy_global_j.mean()
                 seconds = done.frame.groupby("selection").simulated_s.mean()
                 row: dict[str, Any] = {"model": name, "work": work}
@@ -263,8 +264,8 @@ class Study:
                 rows.append(
                     {
                         **row,
-                        "thriftiest": joules.idxmin().upper(),
-                        "fastest": seconds.idxmin().upper(),
+                        "thriftiest": str(joules.idxmin()).upper(),
+                        "fastest": str(seconds.idxmin()).upper(),
                     }
                 )
         show("Clusters: least joules of a round over each one's", pd.DataFrame(rows))
@@ -277,7 +278,7 @@ class Study:
                 continue
             names = ("autofl", "autofl_per_device", "autofl_tier_tables", "autofl_paper")
             overrides = {f"{JOB}.stop": {"rounds": 200}, "training": None}
-            done = self.run("settling", case, names, self.seeds[:3], **overrides)
+            done = self.run("settling", case, names, self.seeds[:3], overrides)
             row: dict[str, Any] = {"case": name_of(case)}
             for name in names:
                 found = [
@@ -292,7 +293,7 @@ class Study:
     def transfer(self) -> None:
         """Tables of one workload used for another."""
         case = next(iter(self.cases()))
-        source = self.run("transfer", case, ["autofl"], self.seeds, training=None)
+        source = self.run("transfer", case, ["autofl"], overrides={"training": None})
         rows = []
         other = {
             f"{JOB}.cost_model": "mobilenet_v1_128",

@@ -48,9 +48,10 @@ class OracleParameters(Targets):
     """Whether the cohort's labels are to be as even as can be, before anything else."""
     chooses_targets: bool = True
     """Whether it chooses targets; else everybody trains where ``train_on`` says."""
-    considers: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the eligible clients that it looks at, drawn anew each round (never fewer than are wanted).
-    Below 1, the same few best clients are not taken every time, whose data alone would teach less."""
+    considers: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the eligible clients that it looks at, drawn anew each round (never fewer than are wanted). It
+    sees one round ahead: with 1, where nothing changes it takes the same few best clients every time, whose
+    samples are soon learned, and the job never reaches what others reach."""
     exhaustive: int = Field(default=2_000, ge=0, le=10_000_000)
     """With no more cohorts than so many, all of them are looked at; with more, the best of a greedy choice
     is improved by exchanges until none helps."""
@@ -82,7 +83,8 @@ class Oracle(Selection):
 
     Order of what it minimises: how many clients would not be back in time; unevenness of the cohort's
     labels (in steps of a hundredth); energy, or energy times time. It foresees each client as if the
-    others were not there, but that transfers take as long as those of all K one by one; and it looks one round ahead.
+    others were not there, but that transfers over shared air take as long as those of all K one by one. It
+    looks one round ahead: a bound on a round, not on a job.
 
     For a time limit, each client's best target is the cheapest that keeps it; so the search is over time
     limits and cohorts. It is exact with few clients; with many (see ``exhaustive``) exchanges of one client

@@ -76,7 +76,7 @@ def test_exhaustive_search_finds_nothing_better(
         for targets in product(TARGETS, repeat=wanted)
     )
     best = min(map(worth, every))
-    oracle = made(Oracle, minimise=minimise, exhaustive=100_000)
+    oracle = made(Oracle, minimise=minimise, exhaustive=100_000, considers=1.0)
     asked = observation(
         wanted, known, deadline_s=deadline_s, what_if=foreseen(futures), downlink_bytes=0.0
     )
@@ -92,7 +92,7 @@ def test_exchanges_come_near_to_exhaustive_search() -> None:
         asked = observation(3, known, deadline_s=2.5, what_if=foreseen(futures), downlink_bytes=0.0)
         evenness = []
         for limit in (0, 100_000):
-            chosen = made(Oracle, exhaustive=limit).decide(asked)
+            chosen = made(Oracle, exhaustive=limit, considers=1.0).decide(asked)
             evenness.append(unevenness(known.labels[[c for c, _ in chosen]].sum(axis=0)))
         gaps.append(evenness[0] - evenness[1])
     assert min(gaps) >= 0.0
@@ -104,7 +104,9 @@ def test_without_labels_only_energy_counts() -> None:
     asked = observation(3, known, deadline_s=9.0, what_if=foreseen(futures), downlink_bytes=0.0)
     joules = []
     for balances in (True, False):
-        chosen = made(Oracle, balances_labels=balances, exhaustive=100_000).decide(asked)
+        chosen = made(Oracle, balances_labels=balances, exhaustive=100_000, considers=1.0).decide(
+            asked
+        )
         joules.append(sum(futures[tuple(each)][1] for each in chosen))  # type: ignore[index]
     assert joules[1] < joules[0]
 
@@ -112,14 +114,14 @@ def test_without_labels_only_energy_counts() -> None:
 def test_an_oracle_of_participants_leaves_targets_alone() -> None:
     known, futures = fleet(2)
     asked = observation(3, known, deadline_s=9.0, what_if=foreseen(futures), downlink_bytes=0.0)
-    chosen = made(Oracle, chooses_targets=False).decide(asked)
+    chosen = made(Oracle, chooses_targets=False, considers=1.0).decide(asked)
     assert {target.level for _, target in chosen} == {2}  # the fastest
 
 
 def test_the_late_come_only_if_there_are_too_few_others() -> None:
     known, futures = fleet(3)
     asked = observation(5, known, deadline_s=0.0, what_if=foreseen(futures), downlink_bytes=0.0)
-    chosen = made(Oracle).decide(asked)
+    chosen = made(Oracle, considers=1.0).decide(asked)
     fastest = sorted(range(7), key=lambda c: min(futures[c, t][0] for t in TARGETS))
     assert {client for client, _ in chosen} == set(fastest[:5])
 
@@ -138,7 +140,7 @@ def test_those_whose_connection_would_be_lost_are_left_out() -> None:
             futures[client, target] = (inf, inf)
     futures[1, TARGETS[0]] = (inf, inf)
     for exhaustive in (0, 100_000):
-        oracle = made(Oracle, exhaustive=exhaustive)
+        oracle = made(Oracle, exhaustive=exhaustive, considers=1.0)
         three, six = (
             oracle.decide(observation(wanted, known, what_if=foreseen(futures), downlink_bytes=0.0))
             for wanted in (3, 6)
