@@ -1,6 +1,7 @@
 """AutoFL's claims, and what they hang on, measured: the numbers of docs/reproduction.md.
 
-    python benchmarks/autofl.py [PART ...] [--seeds 0-4] [--workload NAME] [--out DIR] [--jobs N]
+    python benchmarks/autofl.py [PART ...] [--seeds 0-4] [--workload NAME] [--cases NAME,...]
+        [--selections NAME,...] [--out DIR] [--jobs N]
 
 Parts (all by default):
 
@@ -101,24 +102,36 @@ def show(title: str, frame: pd.DataFrame, digits: int = 2) -> None:
 def name_of(case: Mapping[str, str]) -> str:
     """A case in words: the points that are not the first of their axis."""
     points = axes(SCENARIO)
-    other = [point for axis, point in case.items() if point != points[axis][0]]
+    other = [p for axis, p in case.items() if axis != "workload" and p != points[axis][0]]
     return ", ".join(other) or "default"
 
 
 class Study:
-    """What the parts share: where runs go, which seeds, which workload."""
+    """What the parts share: where runs go, which seeds, which workload, which of its cases and controllers."""
 
-    def __init__(self, out: Path, seeds: Sequence[int], jobs: int, workload: str) -> None:
+    def __init__(
+        self,
+        out: Path,
+        seeds: Sequence[int],
+        jobs: int,
+        workload: str,
+        only: Sequence[str] = (),
+        rivals: Sequence[str] = RIVALS,
+    ) -> None:
         self.out = out
         self.seeds = seeds
         self.jobs = jobs
         self.workload = workload
+        self.only = only
+        self.selections = rivals
 
     def cases(self) -> Iterable[dict[str, str]]:
         """Every point of each axis in turn, of this workload."""
         points = {axis: names for axis, names in axes(SCENARIO).items() if axis != "workload"}
         for case in cases(points):
-            yield {"workload": self.workload, **case}
+            full = {"workload": self.workload, **case}
+            if not self.only or name_of(full) in self.only:
+                yield full
 
     def run(
         self,
@@ -192,7 +205,7 @@ class Study:
         """Every condition in turn."""
         frames = []
         for case in self.cases():
-            done = self.run("cases", case, RIVALS)
+            done = self.run("cases", case, self.selections)
             frames.append(self.compared(name_of(case), done))
             show(f"{self.workload}: {name_of(case)}; times better than random", frames[-1])
         show(f"{self.workload}: all cases", pd.concat(frames))
@@ -361,11 +374,20 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--seeds", default="0-4")
     parser.add_argument("--workload", default="cnn_mnist", choices=axes(SCENARIO)["workload"])
+    parser.add_argument("--cases", default="", help="some of them only, divided by commas")
+    parser.add_argument("--selections", default=",".join(RIVALS), help="in part cases")
     parser.add_argument("--out", type=Path, default=Path("runs/autofl-study"))
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
     arguments = parser.parse_args()
     seeds = parse_seeds(arguments.seeds)
-    study = Study(arguments.out, seeds, arguments.jobs, arguments.workload)
+    study = Study(
+        arguments.out,
+        seeds,
+        arguments.jobs,
+        arguments.workload,
+        [name for name in arguments.cases.split(",") if name],
+        arguments.selections.split(","),
+    )
     for name in arguments.parts or PARTS:
         PARTS[name](study)
     return 0
