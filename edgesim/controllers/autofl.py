@@ -131,9 +131,8 @@ def accuracy_worth(accuracy: float, accuracy_before: float, alpha: float, beta: 
     """What a round's accuracy is worth by itself; arguments as for :func:`reward`, accuracy known."""
     if accuracy <= accuracy_before:
         return accuracy - 100.0
-    return alpha * accuracy + (
-        0.0 if isnan(accuracy_before) else beta * (accuracy - accuracy_before)
-    )
+    gain = 0.0 if isnan(accuracy_before) else accuracy - accuracy_before
+    return alpha * accuracy + beta * gain
 
 
 def shares_of_data(states: Whole, is_in: NDArray[np.bool_]) -> Real:
@@ -193,7 +192,7 @@ class AutoFLParameters(Schema):
     is chance as much as choice."""
     tie_width: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Values that differ by less are equal, and equals are taken at random; 1 is about what one client spends
-    in a round. With 0, as in the paper, chance has a say only among clients in one state, and the same few
+    in a round (with energies: joules, one joule). With 0, as in the paper, chance has a say only among clients in one state, and the same few
     train all the time, whose samples are soon learned."""
     class_presence: Annotated[float, Field(ge=0, le=1)] = 0.3
     """A class is one of a client's with at least so much of an even share of its samples. The paper counts

@@ -99,12 +99,12 @@ class Pace:
 
     The logarithm of measured over promised time is averaged, for training by profile and target, for
     transfers by whether the network was bad. What a client's training took beyond that counts for itself,
-    the more the oftener it has been seen. Before there is anything measured, a promise is believed. A
-    client that was cut off while it trained has taken at least so long: it counts where that is more than
-    was predicted.
+    the more the oftener it has been seen. Before there is anything measured, a promise is believed; a client
+    never seen is taken to be like its profile. A client that was cut off while it trained has taken at least
+    so long: it counts where that is more than was predicted.
 
     Args:
-        caution: so many standard deviations are added.
+        caution: so many standard deviations are added, of what both averages leave unexplained.
     """
 
     def __init__(self, caution: float) -> None:
