@@ -190,6 +190,10 @@ class AutoFLParameters(Schema):
     data_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     """With ``data``: how far a round moves their worth. Small, since whether one round is better than the last
     is chance as much as choice."""
+    lost: Annotated[float, Field(ge=0, le=1e6)] = 3.0
+    """Taken from the reward of a client whose update did not count, in the unit of energies: what it spent was
+    wasted, and so was its place. With 0, as in the paper, who fails at once for want of memory has hardly spent
+    anything, and is sought out."""
     tie_width: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Values that differ by less are equal, and equals are taken at random; 1 is about what one client spends
     in a round (with energies: joules, one joule). With 0, as in the paper, chance has a say only among clients in one state, and the same few
@@ -267,13 +271,19 @@ class AutoFL:
     """AutoFL, for slot ``selection`` of synchronous jobs.
 
     Each round, for all eligible clients: observe the state; with probability ``epsilon`` take K at random,
-    each at a random target; else the K of the highest value, ties at random, each at its best target. When
-    the round is over, and the next one has shown the next state,
+    each at a random target; else the K of the highest value, each at its best target, those within
+    ``tie_width`` of the last at random. When the round is over, and the next one has shown the next state,
 
         Q(S, A) += learning_rate * (R + discount * max Q(S', .) - Q(S, A)).
 
     Clients of one tier that were in the same state at the same target share a cell: it moves once, towards
     the mean of their rewards. Clients that did not take part had no action; their values stay.
+
+    With ``credit: data``, R is energy alone, and a client's value is Q(S, A) + V(S_data), where V is moved by
+    what the round's accuracy was worth, less what it was taken to be worth, for each state of data by its share
+    x of the updates (normalised least mean squares):
+
+        V += data_rate * (worth - x . V) * x / (x . x).
     """
 
     needs_what_if = False
@@ -525,16 +535,17 @@ class AutoFL:
         local_j = idle_j + [own.compute_j + own.transmit_j for own in each_outcome]
         unit_local_j, unit_global_j = self._units(float(local_j.mean()), outcome.energy_global_j)
         of_data = self.parameters.credit == "data" and not isnan(outcome.accuracy)
+        is_in = np.array([own.status in ("done", "partial") for own in each_outcome])
+        lost = np.where(is_in, 0.0, self.parameters.lost)
         local, together = local_j / unit_local_j, outcome.energy_global_j / unit_global_j
         accuracies = (100.0 * outcome.accuracy, 100.0 * outcome.accuracy_before)
         weights = (self.parameters.alpha, self.parameters.beta)
         if not of_data:
             each = [reward(own, together, *accuracies, *weights) for own in local.tolist()]
-            chosen.worth = np.array(each)
+            chosen.worth = np.array(each) - lost
             return Lesson(float(chosen.worth.mean()), self._is_explored)
-        chosen.worth = -together - local
+        chosen.worth = -together - local - lost
         worth = accuracy_worth(*accuracies, *weights)
-        is_in = np.array([own.status in ("done", "partial") for own in each_outcome])
         shares = shares_of_data(chosen.states, is_in)
         if is_in.any() and not self._is_frozen:
             known = self._of_data(self._state)

@@ -143,6 +143,7 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             masks_late=False,
             credit="each",
             tie_width=0.0,
+            lost=0.0,
             explore_rounds=None,
             levels=None,
         ),

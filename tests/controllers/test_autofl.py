@@ -174,6 +174,9 @@ def test_updates_that_did_not_come_have_no_part_in_accuracy() -> None:
         for p in took.participants
     )
     own.learn(seen, chosen, took._replace(participants=lost))
+    assert own._chosen.worth.tolist() == [
+        pytest.approx(-5.0 if client % 2 else -2.0) for client, _ in chosen
+    ]
     (known,) = own._data.values()
     assert known[0] == 0.0
     assert known[2] > 0.0
