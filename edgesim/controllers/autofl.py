@@ -586,13 +586,18 @@ class AutoFL:
             values = self._values(self._tiers[number], self._state)
             ahead = values[chosen.tables[own], next_states[own]].max(axis=1)
             worth = chosen.worth[own] + self.parameters.discount * ahead
-            cells = np.ravel_multi_index(
-                (chosen.tables[own], chosen.states[own], chosen.actions[own]), values.shape
-            )
-            found, cell = np.unique(cells, return_inverse=True)
-            means = np.bincount(cell, worth) / np.bincount(cell)
+            _, states, actions = values.shape
+            cells = (chosen.tables[own] * states + chosen.states[own]) * actions
+            rewards: dict[int, list[float]] = {}
+            for cell, each in zip(
+                (cells + chosen.actions[own]).tolist(), worth.tolist(), strict=True
+            ):
+                rewards.setdefault(cell, []).append(each)
             flat = values.reshape(-1)
-            flat[found] += self.parameters.learning_rate * (means - flat[found])
+            for cell, some in rewards.items():
+                before = float(flat[cell])
+                mean = sum(some) / len(some)
+                flat[cell] = before + self.parameters.learning_rate * (mean - before)
         chosen.worth = None
 
     def freeze(self) -> None:

@@ -114,6 +114,7 @@ class Pace:
         self._own: dict[str, _Ratio] = {}  # by device, beyond its profile's
         self._surprise = _Ratio()  # what is left when both are known
         self._factors: Real = np.ones(0)  # of the job's clients
+        self._names: dict[tuple[str, object], str] = {}
 
     def device_factors(self, devices: Sequence[str], chosen: Whole) -> Real:
         """What seconds of training are to be multiplied by besides, for each of these clients.
@@ -131,7 +132,7 @@ class Pace:
 
     def training_factor(self, profile: str, target: object) -> float:
         """What promised seconds of training are to be multiplied by."""
-        found = self._training.get(f"{profile} {target}")
+        found = self._training.get(self._name(profile, target))
         mean = 0.0 if found is None else found.mean
         return exp(mean + self._caution * sqrt(self._surprise.variance))
 
@@ -152,9 +153,9 @@ class Pace:
         is_bad: bool,
     ) -> None:
         """Take note of what a client took, given what was promised."""
-        target = f"{profile} {outcome.target}"
-        ratio = self._training.setdefault(target, _Ratio())
-        own = self._own.setdefault(device, _Ratio())
+        target = self._name(profile, outcome.target)
+        ratio = self._training.get(target) or self._training.setdefault(target, _Ratio())
+        own = self._own.get(device) or self._own.setdefault(device, _Ratio())
         of_profile, of_device = exp(ratio.mean), own.shrunk()
         predicted_s = training_s * of_profile * of_device
         is_whole = outcome.upload_s > 0.0
@@ -168,7 +169,16 @@ class Pace:
         if outcome.status == "done":
             # All that was not training: transfers, ways there and back.
             measured_s = outcome.duration_s - outcome.training_s
-            self._transfer.setdefault(str(int(is_bad)), _Ratio()).learn(measured_s, transfer_s)
+            kind = "1" if is_bad else "0"
+            of_kind = self._transfer.get(kind) or self._transfer.setdefault(kind, _Ratio())
+            of_kind.learn(measured_s, transfer_s)
+
+    def _name(self, profile: str, target: object) -> str:
+        """What a target of a profile is called in what it has learned."""
+        known = self._names.get((profile, target))
+        if known is None:
+            known = self._names[profile, target] = f"{profile} {target}"
+        return known
 
     def state_dict(self) -> dict[str, Any]:
         """What it has learned."""
