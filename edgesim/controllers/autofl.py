@@ -178,9 +178,10 @@ class AutoFLParameters(Schema):
     masks_late: bool = True
     """Whether targets are left out that should be late, by promises and past rounds: miss the round's deadline,
     or make the others wait."""
-    patience: Annotated[float, Field(ge=1, le=1e6)] = 2.0
-    """With masks_late: a client makes the others wait that should need more than so many times what the K-th
-    fastest one could do. The paper's reward feels waiting only through idle watts, which are few."""
+    patience: Annotated[float, Field(gt=0, le=1e6)] = 1.1
+    """With masks_late: a client makes the others wait that should need more than so many times what the median
+    client could do. The paper's reward feels waiting only through idle watts, which are few. Much below 1, the
+    fastest tier is left alone, whose data are soon learned."""
     caution: Annotated[float, Field(ge=0, le=10)] = 1.0
     """So many standard deviations are added to what a client should take."""
     credit: Literal["data", "each"] = "data"
@@ -404,8 +405,7 @@ class AutoFL:
         """How long a client may take, given how long each should at its fastest."""
         if not self.parameters.masks_late:
             return inf
-        kth = min(observation.wanted, len(fastest_s)) - 1
-        waits_s = self.parameters.patience * float(np.partition(fastest_s, kth)[kth])
+        waits_s = self.parameters.patience * float(np.median(fastest_s))
         return min(observation.deadline_s, waits_s)
 
     def _of_data(self, state: int) -> Real:

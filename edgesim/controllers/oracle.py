@@ -45,7 +45,7 @@ class OracleParameters(Targets):
     """Joules of the participants as they would be booked, plus those of all others idling through the
     round; or that times the round's seconds."""
     balances_labels: bool = True
-    """Whether the cohort's labels are to be as even as can be, before anything else."""
+    """Whether the cohort's labels are to be as near to those of all clients as can be, before anything else."""
     chooses_targets: bool = True
     """Whether it chooses targets; else everybody trains where ``train_on`` says."""
     considers: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -66,7 +66,8 @@ class _Choices:
         targets: of each,
         finish_s: when it would be back; shape ``(n, options)``, infinite where there is no such option,
         joules: and what that would cost.
-        labels: samples by label; shape ``(n, classes)``.
+        labels: samples by label; shape ``(n, classes)``,
+        of_all: and of all clients of the job; shape ``(classes,)``.
         idle_w: of each with nothing to do.
     """
 
@@ -75,14 +76,15 @@ class _Choices:
     finish_s: Real
     joules: Real
     labels: NDArray[np.int64]
+    of_all: NDArray[np.int64]
     idle_w: Real
 
 
 class Oracle(Selection):
     """The cohort that a job would choose if it knew the weather to come, for this round alone.
 
-    Order of what it minimises: how many clients would not be back in time; unevenness of the cohort's
-    labels (in steps of a hundredth); energy, or energy times time. It foresees each client as if the
+    Order of what it minimises: how many clients would not be back in time; how far the cohort's labels are
+    from those of all clients (in steps of a hundredth); energy, or energy times time. It foresees each client as if the
     others were not there, but that transfers over shared air take as long as those of all K one by one. It
     looks one round ahead: a bound on a round, not on a job.
 
@@ -149,6 +151,7 @@ class Oracle(Selection):
             finish_s,
             joules,
             clients.labels[eligible],
+            clients.labels.sum(axis=0),
             clients.idle_w[clients.group[eligible]],
         )
 
@@ -176,6 +179,8 @@ class Oracle(Selection):
         is_small = comb(len(in_time), wanted) * len(limits) <= self._parameters.exhaustive
         if not is_small and len(limits) > _LIMITS_TRIED:
             limits = limits[np.linspace(0, len(limits) - 1, _LIMITS_TRIED).round().astype(int)]
+        known = slice(None if self._parameters.balances_labels else 0)
+        labels, of_all = choices.labels[:, known], choices.of_all[known]
         found: tuple[float, float] = (inf, inf)
         best_rows: Whole = in_time[:wanted]
         best_limit_s = float(limits[-1])
@@ -185,11 +190,10 @@ class Oracle(Selection):
             cost = cost - choices.idle_w * limit_s
             rows = np.flatnonzero(np.isfinite(cost))
             search = _all_cohorts if is_small else _by_exchange
-            labels = choices.labels if self._parameters.balances_labels else choices.labels[:, :0]
-            cohort = rows[search(labels[rows], cost[rows], wanted)]
+            cohort = rows[search(labels[rows], of_all, cost[rows], wanted)]
             joules = float(cost[cohort].sum()) + total_w * limit_s
             worth = joules * (limit_s if self._parameters.minimise == "energy_time" else 1.0)
-            judged = (unevenness(labels[cohort].sum(axis=0)), worth)
+            judged = (unevenness(labels[cohort].sum(axis=0), of_all), worth)
             if judged < found:
                 found, best_rows, best_limit_s = judged, cohort, limit_s
         kept = np.where(choices.finish_s <= best_limit_s, choices.joules, inf)[best_rows]
@@ -202,32 +206,36 @@ def _usual_s(size_bytes: float, rates_bps: Real) -> float:
     return BITS_PER_BYTE * size_bytes / float(np.median(known)) if len(known) else 0.0
 
 
-def unevenness(labels: np.ndarray[Any, Any]) -> Any:
-    """How far histograms are from even: relative deviation over labels, in hundredths.
+def unevenness(labels: np.ndarray[Any, Any], of_all: np.ndarray[Any, Any]) -> Any:
+    """How far histograms are from that of all: total variation distance, to a hundredth.
 
     Args:
         labels: shape ``(..., classes)``.
+        of_all: shape ``(classes,)``.
 
     Returns:
-        Shape ``(...)``; 0 without labels.
+        Shape ``(...)``, in [0, 1]; 0 without labels.
     """
-    if not labels.shape[-1]:
-        return np.zeros(labels.shape[:-1]) if labels.ndim > 1 else 0.0
-    mean = np.maximum(labels.mean(axis=-1), 1e-12)
-    found = np.round(labels.std(axis=-1) / mean, 2)
+    shares = labels / np.maximum(labels.sum(axis=-1, keepdims=True), 1)
+    distance = 0.5 * np.abs(shares - of_all / max(int(of_all.sum()), 1)).sum(axis=-1)
+    found = np.round(distance, 2)
     return found if labels.ndim > 1 else float(found)
 
 
-def _all_cohorts(labels: NDArray[np.int64], cost: Real, wanted: int) -> Whole:
+def _all_cohorts(
+    labels: NDArray[np.int64], of_all: NDArray[np.int64], cost: Real, wanted: int
+) -> Whole:
     """The best cohort of all that there are."""
     cohorts = np.array(list(combinations(range(len(cost)), wanted)))
-    uneven = unevenness(labels[cohorts].sum(axis=1))
+    uneven = unevenness(labels[cohorts].sum(axis=1), of_all)
     order = np.lexsort((cost[cohorts].sum(axis=1), uneven))
     found: Whole = cohorts[order[0]]
     return found
 
 
-def _by_exchange(labels: NDArray[np.int64], cost: Real, wanted: int) -> Whole:
+def _by_exchange(
+    labels: NDArray[np.int64], of_all: NDArray[np.int64], cost: Real, wanted: int
+) -> Whole:
     """A cohort that no exchange of one client for another makes better."""
     if not labels.shape[1]:
         return np.argsort(cost, kind="stable")[:wanted]
@@ -235,19 +243,19 @@ def _by_exchange(labels: NDArray[np.int64], cost: Real, wanted: int) -> Whole:
     total = np.zeros(labels.shape[1], np.int64)
     left = np.ones(len(cost), bool)
     for _ in range(wanted):
-        uneven = np.where(left, unevenness(total + labels), inf)
+        uneven = np.where(left, unevenness(total + labels, of_all), inf)
         pick = int(np.lexsort((cost, uneven))[0])
         chosen.append(pick)
         left[pick] = False
         total = total + labels[pick]
     while True:
-        now = (unevenness(total), 0.0)
+        now = (unevenness(total, of_all), 0.0)
         outside = np.flatnonzero(left)
         if not len(outside):
             break
         inside = np.array(chosen)
         # Every exchange at once: shape (inside, outside).
-        uneven = unevenness(total - labels[inside][:, None] + labels[outside][None])
+        uneven = unevenness(total - labels[inside][:, None] + labels[outside][None], of_all)
         saves = cost[outside][None] - cost[inside][:, None]
         place = int(np.lexsort((saves.ravel(), uneven.ravel()))[0])
         if not (float(uneven.ravel()[place]), round(float(saves.ravel()[place]), 12)) < now:

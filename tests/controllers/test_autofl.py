@@ -236,7 +236,7 @@ def test_values_within_a_width_are_equal() -> None:
 
 
 def test_exploring_is_a_matter_of_whole_rounds_and_ends() -> None:
-    own = made(AutoFL, epsilon=1.0, explore_rounds=30, initial=[0.0, 0.0])
+    own = made(AutoFL, epsilon=1.0, explore_rounds=30, patience=1e6)
     seen = observation(10, fleet())
     targets = set()
     for number in range(40):

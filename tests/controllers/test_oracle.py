@@ -68,7 +68,9 @@ def test_exhaustive_search_finds_nothing_better(
             return inf, inf
         energy_j = sum(futures[each][1] for each in cohort) + (7 - wanted) * IDLE_W * took_s
         labels = known.labels[[client for client, _ in cohort]].sum(axis=0)
-        return unevenness(labels), energy_j * (took_s if minimise == "energy_time" else 1.0)
+        return unevenness(labels, known.labels.sum(axis=0)), energy_j * (
+            took_s if minimise == "energy_time" else 1.0
+        )
 
     every = (
         tuple(zip(cohort, targets, strict=True))
@@ -93,7 +95,8 @@ def test_exchanges_come_near_to_exhaustive_search() -> None:
         evenness = []
         for limit in (0, 100_000):
             chosen = made(Oracle, exhaustive=limit, considers=1.0).decide(asked)
-            evenness.append(unevenness(known.labels[[c for c, _ in chosen]].sum(axis=0)))
+            of_cohort = known.labels[[c for c, _ in chosen]].sum(axis=0)
+            evenness.append(unevenness(of_cohort, known.labels.sum(axis=0)))
         gaps.append(evenness[0] - evenness[1])
     assert min(gaps) >= 0.0
     assert np.mean(gaps) < 0.03
@@ -148,3 +151,11 @@ def test_those_whose_connection_would_be_lost_are_left_out() -> None:
         assert {client for client, _ in three} <= {1, 3, 5, 6}
         assert all(futures[tuple(each)][0] < inf for each in three)  # type: ignore[index]
         assert {1, 3, 5, 6} < {client for client, _ in six}  # somebody has to
+
+
+def test_labels_are_balanced_as_those_of_all_are() -> None:
+    of_all = np.array([60, 30, 10])
+    assert unevenness(np.array([6, 3, 1]), of_all) == 0.0
+    assert unevenness(np.array([5, 5, 5]), of_all) == pytest.approx(0.27)
+    assert unevenness(np.zeros(3, np.int64), of_all) == 0.5
+    assert unevenness(np.zeros((4, 0), np.int64), np.zeros(0)).tolist() == [0.0] * 4
