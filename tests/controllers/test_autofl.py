@@ -199,7 +199,7 @@ def test_it_learns_whose_data_help() -> None:
 
 
 def test_the_best_clients_are_taken_at_their_best_targets() -> None:
-    own = made(AutoFL, epsilon=0.0, initial=[0.0, 0.0], levels=None)
+    own = made(AutoFL, epsilon=0.0, initial=[0.0, 0.0], levels=None, patience=1e6)
     seen = observation(7, fleet())
     own.decide(seen)
     for tier in own._tiers:
