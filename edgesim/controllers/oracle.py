@@ -171,7 +171,10 @@ class Oracle(Selection):
         if len(in_time) < wanted:
             # Those that would be late come too, the fastest first: somebody has to.
             order = np.lexsort((np.arange(len(fastest_s)), fastest_s))[:wanted]
-            return order.tolist(), choices.finish_s[order].argmin(axis=1).tolist()
+            finish_s, joules = choices.finish_s[order], choices.joules[order]
+            cheapest = np.where(finish_s <= deadline_s, joules, inf).argmin(axis=1)
+            is_late = fastest_s[order] > deadline_s
+            return order.tolist(), np.where(is_late, finish_s.argmin(axis=1), cheapest).tolist()
         limits = np.unique(choices.finish_s[in_time])
         limits = limits[
             (limits <= deadline_s) & (limits < inf) & (limits >= np.sort(fastest_s)[wanted - 1])

@@ -129,6 +129,22 @@ def test_the_late_come_only_if_there_are_too_few_others() -> None:
     assert {client for client, _ in chosen} == set(fastest[:5])
 
 
+def test_those_in_time_are_thrifty_even_if_others_are_late() -> None:
+    known, futures = fleet(3)
+    fastest_s = sorted(min(futures[c, t][0] for t in TARGETS) for c in range(7))
+    deadline_s = 0.5 * (fastest_s[3] + fastest_s[4])  # four of seven are in time
+    asked = observation(
+        7, known, deadline_s=deadline_s, what_if=foreseen(futures), downlink_bytes=0.0
+    )
+    for client, target in made(Oracle, considers=1.0).decide(asked):
+        own = {t: futures[client, t] for t in TARGETS}
+        in_time = [joules for took_s, joules in own.values() if took_s <= deadline_s]
+        if in_time:
+            assert own[target][1] == min(in_time)
+        else:
+            assert own[target][0] == min(took_s for took_s, _ in own.values())
+
+
 def test_some_are_considered() -> None:
     known, futures = fleet(4)
     asked = observation(2, known, what_if=foreseen(futures), downlink_bytes=0.0)
