@@ -74,7 +74,7 @@ VARIANTS = (
     "autofl_credits_each",
     "autofl_per_device",
     "autofl_joules",
-    "autofl_all_levels",
+    "autofl_four_levels",
     "autofl_tier_tables",
     "autofl_paper",
 )

@@ -172,9 +172,9 @@ class AutoFLParameters(Schema):
     tables: Literal["per_tier", "per_device"] = "per_tier"
     """Phones of one profile learn together, or each alone (as the paper has it; it offers the other). A
     round teaches K cells; 200 tables have too many of them to be learned in one job."""
-    levels: Annotated[int, Field(ge=1)] | None = 4
+    levels: Annotated[int, Field(ge=1)] | None = None
     """Clocks per processor to choose of, evenly spaced and always with the highest; ``null``: all. Every one
-    more must be tried in every state."""
+    more must be tried in every state, which pays where tables are of joules (see credit)."""
     masks_late: bool = True
     """Whether targets are left out that should be late, by promises and past rounds: miss the round's deadline,
     or make the others wait."""
@@ -356,7 +356,7 @@ class AutoFL:
             tables[rows] = self._tables_of(tier, clients, eligible[rows])
             values: Real = self._values(tier, self._state)[tables[rows], states[rows]].astype(float)
             promised_s = promised_training_s(options, steps[rows], reports.co_cpu[rows])
-            factors = [self._pace.training_factor(tier.profile, o.target) for o in options]
+            factors = self._pace.training_factors(tier.profile, tier.targets)
             own_pace = self._pace.device_factors(clients.devices, eligible[rows])
             predicted_s = promised_s * factors * own_pace[:, None] + sending_s[rows, None]
             fastest_s[rows], fastest[rows] = predicted_s.min(axis=1), predicted_s.argmin(axis=1)

@@ -40,9 +40,12 @@ def steps_of(clients: Clients, chosen: Whole, batch_size: int, epochs: int) -> W
 def promised_training_s(options: Sequence[TrainingOption], steps: Whole, co_cpu: Real) -> Real:
     """Seconds of training by promise, with what apps use of a CPU taken off; ``(clients, options)``."""
     slowed = 1.0 / (1.0 - np.minimum(co_cpu, _SHARE_OF_CPU))
-    found: Real = np.stack(
-        [steps * o.step_s * (slowed if o.kind == "cpu" else 1.0) for o in options], axis=1
-    )
+    found: Real = steps[:, None] * np.array([o.step_s for o in options])
+    is_cpu = [o.kind == "cpu" for o in options]
+    if all(is_cpu):
+        found *= slowed[:, None]
+    else:
+        found[:, is_cpu] *= slowed[:, None]
     return found
 
 
@@ -130,11 +133,12 @@ class Pace:
         found: Real = self._factors[chosen]
         return found
 
-    def training_factor(self, profile: str, target: object) -> float:
-        """What promised seconds of training are to be multiplied by."""
-        found = self._training.get(self._name(profile, target))
-        mean = 0.0 if found is None else found.mean
-        return exp(mean + self._caution * sqrt(self._surprise.variance))
+    def training_factors(self, profile: str, targets: Sequence[object]) -> Real:
+        """What promised seconds of training at each target are to be multiplied by."""
+        known = [self._training.get(self._name(profile, target)) for target in targets]
+        means = np.array([0.0 if found is None else found.mean for found in known])
+        factors: Real = np.exp(means + self._caution * sqrt(self._surprise.variance))
+        return factors
 
     def transfer_factors(self, is_bad: NDArray[np.bool_]) -> Real:
         """What promised seconds of transfers are to be multiplied by."""

@@ -145,7 +145,6 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             tie_width=0.0,
             lost=0.0,
             explore_rounds=None,
-            levels=None,
         ),
         "fixed": _entry("parameters", "rounds:FixedParameters", "B, E and K as the job has them"),
         "sgd": _entry("local_training", "rounds:Sgd", "stochastic gradient descent"),

@@ -245,7 +245,7 @@ def test_exploring_is_a_matter_of_whole_rounds_and_ends() -> None:
         assert lesson.is_explored == (number < 30)
         if number < 30:
             targets |= {target for _, target in chosen}
-    assert len(targets) == 4
+    assert len(targets) == 8
     own.freeze()
     assert not own._is_explored or own.decide(seen)
 
@@ -396,7 +396,7 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Any) -> None:
         EdgesimError, match="with tables: per_tier, not per_device; set tables to that"
     ):
         loaded(tables="per_device")
-    with pytest.raises(EdgesimError, match=r"are about cpu/1, .*here phones can train on cpu/3"):
+    with pytest.raises(EdgesimError, match=r"are about cpu/0, .*here phones can train on cpu/3"):
         loaded(levels=2).decide(seen)
     (tmp_path / "t.json").write_text("{}")
     with pytest.raises(EdgesimError, match="holds no tables of autofl"):

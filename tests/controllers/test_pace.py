@@ -36,7 +36,7 @@ def took(client: int, training_s: float, *, status: str = "done") -> Participant
 
 def predicted(pace: Pace, promised_s: float = 2.0) -> np.ndarray:
     own = pace.device_factors(DEVICES, EVERYBODY)
-    return promised_s * pace.training_factor("tier", TARGET) * own
+    return promised_s * pace.training_factors("tier", [TARGET])[0] * own
 
 
 def test_a_promise_is_believed_at_first() -> None:
