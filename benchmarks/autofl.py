@@ -31,6 +31,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from study_tables import show
 
 from edgesim.results.federated import (
     late_share,
@@ -86,17 +87,6 @@ TO_TARGET = {
 }
 BY_ROUND = 40
 """The target is what random selection has held for three rounds by this one, without variance."""
-
-
-def show(title: str, frame: pd.DataFrame, digits: int = 2) -> None:
-    """Print a table as Markdown."""
-    print(f"\n### {title}\n")
-    print("| " + " | ".join(str(c) for c in frame.columns) + " |")
-    print("|" + "---|" * len(frame.columns))
-    for row in frame.itertuples(index=False):
-        cells = (f"{v:.{digits}f}" if isinstance(v, float) else str(v) for v in row)
-        print("| " + " | ".join(cells) + " |")
-    sys.stdout.flush()
 
 
 def name_of(case: Mapping[str, str]) -> str:

@@ -31,6 +31,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import yaml
+from study_tables import show
 
 from edgesim.controllers.autoscale import EDGES, FEATURES, features
 from edgesim.controllers.learned import dump_state
@@ -48,18 +49,6 @@ BASELINES = ("edge_cpu", "edge_best", "cloud", "connected_edge")
 PHONES = ("mi_8_pro", "galaxy_s10e", "moto_x_force")
 ENVIRONMENTS = tuple(axes(SCENARIO)["environment"])
 CELL = ["environment", "device", "model"]
-
-
-def show(title: str, frame: pd.DataFrame, digits: int = 2) -> None:
-    """Print a table as Markdown."""
-    print(f"\n### {title}\n")
-    shown = frame.reset_index() if frame.index.names != [None] else frame
-    print("| " + " | ".join(str(c) for c in shown.columns) + " |")
-    print("|" + "---|" * len(shown.columns))
-    for row in shown.itertuples(index=False):
-        cells = (f"{v:.{digits}f}" if isinstance(v, float) else str(v) for v in row)
-        print("| " + " | ".join(cells) + " |")
-    sys.stdout.flush()
 
 
 # --- running -------------------------------------------------------------------------------------

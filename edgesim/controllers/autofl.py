@@ -7,13 +7,14 @@ exploration rate were not. What the sources leave open is a named parameter, and
 how sure each default is. The paper writes gamma for the learning rate and mu for the discount; here they
 have their names.
 
-Three things differ from the paper by default, because its learner was found not to learn as printed
-(docs/reproduction.md has what each is worth):
+Some things differ from the paper by default, because its learner was found not to learn as printed
+(docs/reproduction.md has what they are worth):
 
 - phones of one profile share a table;
 - targets that would miss the deadline, or make all others wait, are not tried;
 - accuracy is credited to whose data took part, not to where they were trained: it is one number for K
-  clients, and drowns the joules of each.
+  clients, and drowns the joules of each;
+- values about as good as each other are equal, and an update that does not count costs something.
 
 :data:`~edgesim.controllers.registry.CONTROLLERS` has ``autofl_paper`` for what is printed.
 """
@@ -197,8 +198,8 @@ class AutoFLParameters(Schema):
     anything, and is sought out."""
     tie_width: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Values that differ by less are equal, and equals are taken at random; 1 is about what one client spends
-    in a round (with energies: joules, one joule). With 0, as in the paper, chance has a say only among clients in one state, and the same few
-    train all the time, whose samples are soon learned."""
+    in a round (with energies: joules, one joule). With 0, as in the paper, chance has a say only among clients
+    in one state, and the same few train all the time, whose samples are soon learned."""
     class_presence: Annotated[float, Field(ge=0, le=1)] = 0.3
     """A class is one of a client's with at least so much of an even share of its samples. The paper counts
     classes; with Dirichlet data nearly everybody has one sample of most."""
@@ -405,7 +406,10 @@ class AutoFL:
         """How long a client may take, given how long each should at its fastest."""
         if not self.parameters.masks_late:
             return inf
-        waits_s = self.parameters.patience * float(np.median(fastest_s))
+        reached_s = fastest_s[fastest_s < inf]
+        if not len(reached_s):
+            return 0.0  # nobody has a connection
+        waits_s = self.parameters.patience * float(np.median(reached_s))
         return min(observation.deadline_s, waits_s)
 
     def _of_data(self, state: int) -> Real:

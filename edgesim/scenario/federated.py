@@ -99,7 +99,9 @@ def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: S
             if costed.name in ZOO:
                 model = ZOO[costed.name]
             else:
-                meant = build_model(costed.name, dataset, seed, costed.parameters)
+                meant = module
+                if spec.cost_model is not None:
+                    meant = build_model(costed.name, dataset, seed, costed.parameters)
                 model = cost_of(meant, dataset, costed.name)
         except EdgesimError as error:
             raise wrong(key, error) from None

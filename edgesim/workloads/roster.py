@@ -17,8 +17,8 @@ from edgesim.controllers.federated import (
     Reports,
     TrainingOption,
 )
+from edgesim.controllers.pace import promised_transfer_s
 from edgesim.core.errors import EdgesimError
-from edgesim.core.units import BITS_PER_BYTE
 from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.learning.program import LocalProgram
@@ -173,20 +173,23 @@ class Roster:
             members = np.flatnonzero((groups == number) & (samples > 0))
             connection = self.phone(int(members[0])).connection if len(members) else None
             steps = epochs * ceil(float(samples[members].mean()) / batch_size) if connection else 0
-            transfers_s: list[float] = []
-            for link in () if connection is None else connection.links:
-                way = link.network.routes.get(self._site)
-                up_bps, down_bps = link.rates_at(np.zeros(1))[:, 0].tolist()
-                if way is None or not up_bps:
-                    continue
-                at_once = clients_per_round if link.network.is_shared else 1
-                down_s = at_once * payload_bytes[0] / down_bps
-                both_s = BITS_PER_BYTE * (down_s + payload_bytes[1] / up_bps)
-                transfers_s.append(both_s + 2.0 * way.half_rtt_s)
-            if transfers_s:
+            links = [
+                (
+                    *link.rates_at(np.zeros(1))[:, 0],
+                    0.0,
+                    0.0,
+                    2.0 * way.half_rtt_s,
+                    link.network.is_shared,
+                )
+                for link in (() if connection is None else connection.links)
+                if (way := link.network.routes.get(self._site)) is not None
+            ]
+            if links:
+                at_best = Reports(*np.array(links, float).T)
+                transfer_s = promised_transfer_s(at_best, payload_bytes, clients_per_round).min()
                 step_s = min(option.step_s for option in costs.options(batch_size))
-                found.append(steps * step_s + min(transfers_s))
-        return max(found, default=inf)
+                found.append(steps * step_s + float(transfer_s))
+        return max((each for each in found if each < inf), default=inf)
 
     def idle_w_of(self, client: int) -> float:
         """Watts of its phone with nothing to do."""

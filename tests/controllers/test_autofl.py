@@ -326,6 +326,17 @@ def test_those_without_a_connection_are_left_out() -> None:
     assert [client for client, _ in chosen] == list(range(5, 20))  # at most K
 
 
+def test_most_may_be_without_a_connection_and_nobody_is_waited_for() -> None:
+    def reports(asked: np.ndarray[Any, Any]) -> Reports:
+        rates = np.where(asked < 15, 0.0, 50e6)
+        still = np.zeros(len(asked))
+        return Reports(rates, rates, still, still, np.full(len(asked), 0.04), still + 1)
+
+    own = made(AutoFL, epsilon=0.0)
+    chosen = own.decide(observation(16, fleet(reports=reports)))
+    assert [client for client, _ in chosen] == [15, 16, 17, 18, 19]
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
