@@ -42,7 +42,14 @@ from edgesim.controllers.federated import (
     Whole,
 )
 from edgesim.controllers.learned import load_state
-from edgesim.controllers.pace import Pace, promised_training_s, promised_transfer_s, steps_of
+from edgesim.controllers.pace import (
+    ABOVE_40_MBPS,
+    Pace,
+    is_bad_network,
+    promised_training_s,
+    promised_transfer_s,
+    steps_of,
+)
 from edgesim.controllers.qlearning import Binning
 from edgesim.controllers.slots import Lesson, Setting
 from edgesim.core.documents import Schema
@@ -55,12 +62,12 @@ __all__ = [
     "AutoFL",
     "accuracy_worth",
     "classes_of",
+    "layers",
     "reward",
     "shares_of_data",
 ]
 
 _ABOVE_0 = 1e-9
-_ABOVE_40_MBPS = 40e6 * (1.0 + 1e-9)
 
 GLOBAL_EDGES: Mapping[str, tuple[float, ...]] = {
     "conv": (10, 20, 30),
@@ -76,7 +83,7 @@ convolutions without a bin; here they are in the largest."""
 LOCAL_EDGES: Mapping[str, tuple[float, ...]] = {
     "co_cpu": (_ABOVE_0, 0.25, 0.75),
     "co_mem": (_ABOVE_0, 0.25, 0.75),
-    "network_bps": (_ABOVE_40_MBPS,),
+    "network_bps": (ABOVE_40_MBPS,),
     "classes": (0.25, 1.0 - 1e-9),
 }
 """Where those of the local state begin: 4 x 4 x 2 x 3 = 96. Of data, the share of all classes that a client
@@ -328,7 +335,7 @@ class AutoFL:
         own, clients, eligible = self.parameters, observation.clients, observation.eligible
         reports = clients.reports(eligible)
         states = self._local_states(clients, eligible, reports)
-        is_bad = np.minimum(reports.up_bps, reports.down_bps) < _ABOVE_40_MBPS
+        is_bad = is_bad_network(reports)
         self._learn_from_next(clients, eligible, states)
         self._state = self._global_state(observation)
         explores = not self._is_frozen and (
@@ -437,7 +444,7 @@ class AutoFL:
     def _global_state(self, observation: SelectionObservation) -> int:
         return self._global.state(
             (
-                *_layers(observation.model),
+                *layers(observation.model),
                 observation.batch_size,
                 observation.epochs,
                 observation.wanted,
@@ -694,7 +701,8 @@ def _highest(worth: Real, ties: Real, wanted: int, width: float) -> Whole:
     return found
 
 
-def _layers(model: ModelCost) -> tuple[int, int, int]:
+def layers(model: ModelCost) -> tuple[int, int, int]:
+    """Convolutions, fully connected and recurrent layers of a model, as the global state counts them."""
     counts = model.state_counts
     return counts.conv, counts.fc, counts.rc
 

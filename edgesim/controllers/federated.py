@@ -302,6 +302,7 @@ class ParametersObservation(NamedTuple):
         cohort: the participants.
         clients_per_round: K at present.
         batch_size, epochs: the job's own.
+        downlink_bytes, uplink_bytes: of model and update.
     """
 
     time_s: float
@@ -315,6 +316,8 @@ class ParametersObservation(NamedTuple):
     clients_per_round: int
     batch_size: int
     epochs: int
+    downlink_bytes: float
+    uplink_bytes: float
 
 
 class RoundParameters(NamedTuple):

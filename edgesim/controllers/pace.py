@@ -22,7 +22,18 @@ from edgesim.controllers.federated import (
 )
 from edgesim.core.units import BITS_PER_BYTE
 
-__all__ = ["Pace", "promised_training_s", "promised_transfer_s", "steps_of"]
+__all__ = [
+    "ABOVE_40_MBPS",
+    "Pace",
+    "is_bad_network",
+    "promised_training_s",
+    "promised_transfer_s",
+    "slowed_by_apps",
+    "steps_of",
+]
+
+ABOVE_40_MBPS = 40e6 * (1.0 + 1e-9)
+"""Where a good network begins (AutoFL, table 1)."""
 
 _SHARE_OF_CPU = 0.5
 """Two that both want a CPU get half each; an app that wants less leaves the rest."""
@@ -37,9 +48,20 @@ def steps_of(clients: Clients, chosen: Whole, batch_size: int, epochs: int) -> W
     return found
 
 
+def is_bad_network(reports: Reports) -> NDArray[np.bool_]:
+    """Of each client, whether its network is bad: AutoFL's two bins."""
+    found: NDArray[np.bool_] = np.minimum(reports.up_bps, reports.down_bps) < ABOVE_40_MBPS
+    return found
+
+
+def slowed_by_apps(co_cpu: Real) -> Real:
+    """What seconds of training on a CPU are to be multiplied by where apps use such a share of it."""
+    return 1.0 / (1.0 - np.minimum(co_cpu, _SHARE_OF_CPU))
+
+
 def promised_training_s(options: Sequence[TrainingOption], steps: Whole, co_cpu: Real) -> Real:
     """Seconds of training by promise, with what apps use of a CPU taken off; ``(clients, options)``."""
-    slowed = 1.0 / (1.0 - np.minimum(co_cpu, _SHARE_OF_CPU))
+    slowed = slowed_by_apps(co_cpu)
     found: Real = steps[:, None] * np.array([o.step_s for o in options])
     is_cpu = [o.kind == "cpu" for o in options]
     if all(is_cpu):

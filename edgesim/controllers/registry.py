@@ -147,6 +147,20 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             explore_rounds=None,
         ),
         "fixed": _entry("parameters", "rounds:FixedParameters", "B, E and K as the job has them"),
+        "fedgpo": _entry(
+            "parameters",
+            "fedgpo:FedGPO",
+            "FedGPO (IISWC 2022): Q-learning of B and E per client, K per round; progress at its price",
+        ),
+        "fedgpo_paper": _entry(
+            "parameters",
+            "fedgpo:FedGPO",
+            "FedGPO as recalled: accuracy credited to everyone, no mask, exploring for ever",
+            credit="each",
+            masks_late=False,
+            explore_rounds=None,
+            trial_rounds=0,
+        ),
         "sgd": _entry("local_training", "rounds:Sgd", "stochastic gradient descent"),
         "fedprox": _entry(
             "local_training", "rounds:FedProx", "FedProx (MLSys 2020): a proximal term"

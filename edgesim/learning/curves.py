@@ -40,6 +40,7 @@ FACTORS = ("batch_size", "epochs", "updates", "kept_share", "client_skew", "coho
 """What progress depends on; the first four by a power, the last two exponentially."""
 
 _POWERS = FACTORS[:4]
+_FOLDS = 10
 _MOST = 5.0  # an exponent beyond it is not believed
 
 Real = NDArray[np.float64]
@@ -81,7 +82,8 @@ class CurveFit:
         runs: how many it was fitted to,
         rounds: of so many judged rounds in all.
         rmse: root mean square error of accuracy there.
-        left_out_rmse: likewise for each run by a curve fitted to the others; NaN with fewer than three.
+        left_out_rmse: likewise for each run by a curve fitted to others: to all others, or with more than
+            ten runs to those not in its tenth; NaN with fewer than three.
         held: factors that no run varies.
         ranges: of each factor, least and most.
     """
@@ -193,9 +195,10 @@ def fit_curve(runs: Sequence[tuple[float, Sequence[RoundRecord]]]) -> LearningCu
     left_out = float("nan")
     if len(runs) >= 3:
         found = []
-        for k in range(len(runs)):
-            others = [run for number, run in enumerate(runs) if number != k]
-            found.append(_errors(_fitted(others, varied), [runs[k]]))
+        folds = min(len(runs), _FOLDS)
+        for k in range(folds):
+            others = [run for number, run in enumerate(runs) if number % folds != k]
+            found.append(_errors(_fitted(others, varied), runs[k::folds]))
         left_out = _rms(np.concatenate(found))
     plain = {
         name: [float(getattr(record, name)) for _, rounds in runs for record in rounds]
@@ -232,7 +235,25 @@ def _fitted(
     low = [start + 1e-3, log(1e-6), log(0.2), *([-_MOST] * len(names))]
     high = [1.0, log(1e3), log(5.0), *([_MOST] * len(names))]
     guess = [min(max(g, lo + 1e-6), hi - 1e-6) for g, lo, hi in zip(guess, low, high, strict=True)]
-    found = least_squares(lambda v: _errors(curve_of(v), runs), guess, bounds=(low, high))
+    # All rounds at once, which is the same as _errors and a hundred times faster.
+    columns = np.array([record.factors() for _, rounds in runs for record in rounds])
+    columns = columns[:, [FACTORS.index(name) for name in names]]
+    accuracy = np.array([record.accuracy for _, rounds in runs for record in rounds])
+    is_judged = np.isfinite(accuracy)
+    ends = np.cumsum([len(rounds) for _, rounds in runs])
+    first = np.concatenate([[0], ends[:-1]])
+    run_of = np.repeat(np.arange(len(runs)), np.diff(np.concatenate([[0], ends])))
+
+    def errors(values: Real) -> Real:
+        limit, log_rate, log_shape = (float(v) for v in values[:3])
+        steps = np.exp(log_rate + columns @ values[3:])
+        total = np.cumsum(steps)
+        progress = total - (total - steps)[first[run_of]]
+        found = limit - (limit - start) * np.exp(-(np.minimum(progress, 1e9) ** exp(log_shape)))
+        off: Real = (found - accuracy)[is_judged]
+        return off
+
+    found = least_squares(errors, guess, bounds=(low, high))
     return curve_of(found.x)
 
 

@@ -318,6 +318,8 @@ class FederatedJob:
             self._clients_per_round,
             terms.program.batch_size,
             terms.program.epochs,
+            terms.downlink_bytes,
+            terms.uplink_bytes,
         )
         answers: list[RoundParameters] = []
         slot.ask(observation, answers.append)

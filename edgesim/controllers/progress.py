@@ -1,0 +1,158 @@
+"""What a round's work is worth in accuracy, learned round by round.
+
+A round gains
+
+    rate x err^s x B^b x E^e x K^k,    b = b1 + b2 log B and so on,
+
+for the error err = 1 - accuracy that it begins with, batch size B, epochs E (geometric means over the updates
+that count) and K such updates: the form of :mod:`edgesim.learning.curves` for one round, with exponents that may
+change along the way, since more of the same is worth less and less. Beside that, a model that has just come of
+few clients or much work of each is worse than the road it is on, and the next one is better by as much again: a
+jump for every change of log B, log E and log K from one round to the next, which is no progress. Everything is learned from a job's own
+rounds; nothing is taken from runs made beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, log
+from typing import Any
+
+import numpy as np
+
+from edgesim.controllers.federated import Real
+
+__all__ = ["WorkProgress"]
+
+_KEPT = 500
+"""Rounds that are remembered; older ones are forgotten."""
+
+_SPREAD = np.array([3.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.1, 0.1, 0.1])
+"""Standard deviations of what is believed beforehand of each coefficient: rate and s, then slope and curvature
+for B, E and K, from the middle of the choices to their end, then the jumps; assumed."""
+
+_CENTRE = np.array([-3.0, 1.0, *[0.0] * 9])
+"""And what is believed: a gain of 5 % of the error, whatever the work; no jumps."""
+
+_OF_GAIN = 8
+"""So many coefficients are those of the formula, the rest are jumps."""
+
+
+class WorkProgress:
+    """Fits the formula above to rounds by least squares, anew after each round.
+
+    Args:
+        choices: batch sizes, epochs and clients per round to choose of; they set the scale of logarithms.
+        noise: how far a model's accuracy wanders from round to round by chance (standard deviation), as is
+            believed before there are rounds to tell; it is weighed against what is believed beforehand.
+    """
+
+    def __init__(self, choices: Sequence[Sequence[int]], noise: float) -> None:
+        ends = [(log(min(each)), log(max(each))) for each in choices]
+        self._middle = np.array([(low + high) / 2.0 for low, high in ends])
+        self._half = np.array([max((high - low) / 2.0, 1.0) for low, high in ends])
+        self._believed = self._noise = noise
+        self._rows: list[
+            list[float]
+        ] = []  # log of the error; B, E, K as logarithms; jumps of these; gain
+        self._before: list[float] | None = None
+        self._found: Real = _CENTRE.copy()
+        self._is_stale = False
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def learn(self, error: float, work: Sequence[tuple[int, int]], gain: float) -> None:
+        """Take note of a round.
+
+        Args:
+            error: 1 less accuracy before it.
+            work: batch size and epochs of every update that counts.
+            gain: of accuracy; negative where it fell.
+        """
+        if not work:
+            return
+        logs = [*np.log(np.array(work, float)).mean(axis=0).tolist(), log(len(work))]
+        jumps = [now - then for now, then in zip(logs, self._before or logs, strict=True)]
+        self._rows.append([log(max(error, 1e-3)), *logs, *jumps, gain])
+        self._before = logs
+        del self._rows[:-_KEPT]
+        self._is_stale = True
+
+    def gains(self, work: Sequence[tuple[int, int]], clients: Sequence[int] | int) -> Real:
+        """What each kind of work gains, relative to a power of the error; shape ``(work,)``.
+
+        Args:
+            work: batch size and epochs,
+            clients: and how many do it: of each, or of all.
+        """
+        self._refresh()
+        logs = np.empty((len(work), 3))
+        logs[:, :2] = np.log(np.array(work, float))
+        logs[:, 2] = np.log(np.array(clients, float))
+        found: Real = np.exp(self._features(np.zeros(len(work)), logs) @ self._found[:_OF_GAIN])
+        return found
+
+    def at_stage(self, error: float) -> float:
+        """What :meth:`gains` are to be multiplied by at this error."""
+        self._refresh()
+        return exp(float(self._found[1]) * log(max(error, 1e-3)))
+
+    def exponents(self) -> dict[str, float]:
+        """Of B, E and K in the middle of the choices."""
+        self._refresh()
+        slopes = (self._found[2:_OF_GAIN:2] / self._half).tolist()
+        return dict(zip(("batch_size", "epochs", "clients_per_round"), slopes, strict=True))
+
+    def _features(self, stage: Real, logs: Real) -> Real:
+        found = np.empty((len(logs), _OF_GAIN))
+        found[:, 0] = 1.0
+        found[:, 1] = stage
+        scaled = (logs - self._middle) / self._half
+        found[:, 2::2] = scaled
+        found[:, 3::2] = scaled**2
+        return found
+
+    def _refresh(self) -> None:
+        if not self._is_stale:
+            return
+        from scipy.optimize import least_squares
+
+        rows = np.array(self._rows)
+        features, gains = self._features(rows[:, 0], rows[:, 1:4]), rows[:, 7]
+        jumps = rows[:, 4:7] / self._half
+
+        def predicted(theta: Real) -> Real:
+            found: Real = np.exp(np.minimum(features @ theta[:_OF_GAIN], 3.0))
+            return found
+
+        def off(theta: Real) -> Real:
+            errors = predicted(theta) + jumps @ theta[_OF_GAIN:] - gains
+            return np.concatenate([errors / self._noise, (theta - _CENTRE) / _SPREAD])
+
+        def slope(theta: Real) -> Real:
+            own = np.hstack([predicted(theta)[:, None] * features, jumps])
+            return np.concatenate([own / self._noise, np.diag(1.0 / _SPREAD)])
+
+        self._found = least_squares(off, self._found, jac=slope, method="lm").x
+        errors = predicted(self._found) + jumps @ self._found[_OF_GAIN:] - gains
+        # What was believed beforehand counts as ten rounds.
+        self._noise = float(
+            np.sqrt((10.0 * self._believed**2 + errors @ errors) / (10 + len(rows)))
+        )
+        self._is_stale = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rounds it remembers."""
+        return {
+            "rounds": [list(row) for row in self._rows],
+            "found": self._found.tolist(),
+            "noise": self._noise,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._rows = [list(row) for row in state["rounds"]]
+        self._found = np.array(state["found"], float)
+        self._noise = float(state["noise"])
+        self._before, self._is_stale = None, False
