@@ -161,6 +161,25 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
             explore_rounds=None,
             trial_rounds=0,
         ),
+        "fixed_best": _entry(
+            "parameters",
+            "searches:FixedBest",
+            "the best fixed B, E and K: a grid of whole earlier jobs",
+        ),
+        "bayesian": _entry(
+            "parameters", "searches:Search", "Bayesian optimisation of B, E and K (Optuna's TPE)"
+        ),
+        "genetic": _entry(
+            "parameters",
+            "searches:Search",
+            "a genetic algorithm for B, E and K (Optuna's NSGA-II)",
+            optimiser="genetic",
+        ),
+        "adaptive_batch": _entry(
+            "parameters",
+            "searches:AdaptiveBatch",
+            "the smallest batch size that is in time with the median client",
+        ),
         "sgd": _entry("local_training", "rounds:Sgd", "stochastic gradient descent"),
         "fedprox": _entry(
             "local_training", "rounds:FedProx", "FedProx (MLSys 2020): a proximal term"

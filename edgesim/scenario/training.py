@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import version
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgesim.core.documents import Document, check
 from edgesim.core.errors import ConfigError
 from edgesim.core.random import Streams
 from edgesim.core.recorder import Recorder, write_atomically
+from edgesim.results.summary import federated_summary
 from edgesim.scenario.load import LoadedScenario, without_nulls
 from edgesim.scenario.schema import (
     BlockTrainingSpec,
@@ -163,27 +165,69 @@ def _in_earlier_jobs(
 ) -> dict[str, Any]:
     """What controllers learn in runs of the scenario with other seeds, one after the other, on the same phones."""
     streams = Streams(loaded.scenario.seed)
-    spent = {"energy_j": 0.0, "rounds": 0, "simulated_s": 0.0}
+    spent = {"runs": 0, "energy_j": 0.0, "rounds": 0, "simulated_s": 0.0}
     learned: dict[str, Any] = {}
+    limit_j = inf
     for number in range(jobs):
         seed = streams.key("earlier job", str(number)) % 2**62
-        scenario = loaded.scenario.model_copy(update={"seed": seed, "training": None})
-        tables = Recorder(None, ["rounds"])
-        world = World(replace(loaded, scenario=scenario), tables, phones_seed=loaded.scenario.seed)
-        if not world.learners:
-            return {}
-        for seat, controller in sorted(world.learners.items()):
-            if seat in learned:
-                controller.load_state_dict(learned[seat])
-        world.run(
-            None if progress is None else lambda share, n=number: progress((n + share) / jobs)  # type: ignore[misc]
-        )
-        summary = world.finish()
-        learned = {seat: each.state_dict() for seat, each in sorted(world.learners.items())}
-        spent["energy_j"] += summary["energy_j"]
-        spent["rounds"] += tables.finish()["rounds"].num_rows
-        spent["simulated_s"] += summary["simulated_s"]
+        run, runs = 0, 1
+        while run < runs:
+            scenario = _earlier(loaded.scenario, seed, limit_j)
+            tables = Recorder(None, ["rounds"])
+            world = World(
+                replace(loaded, scenario=scenario), tables, phones_seed=loaded.scenario.seed
+            )
+            controllers = world.learners
+            if not controllers:
+                return {}
+            for seat, controller in sorted(controllers.items()):
+                if seat in learned:
+                    controller.load_state_dict(learned[seat])
+            # Who searches wants the same job again and again; see FixedBest.
+            runs = max(getattr(each, "runs_per_job", 1) for each in controllers.values())
+            begun, share = number + run / runs, 1.0 / runs
+            world.run(_shifted(progress, begun / jobs, share / jobs))
+            summary = world.finish()
+            rounds = tables.finish()["rounds"]
+            told = federated_summary(rounds, {k: j.story() for k, j in world.federated.items()})
+            for seat, controller in controllers.items():
+                if hasattr(controller, "conclude"):
+                    controller.conclude(_of_job(told, seat))
+            learned = {seat: each.state_dict() for seat, each in sorted(controllers.items())}
+            limit_j = max(getattr(each, "energy_limit_j", inf) for each in controllers.values())
+            spent["runs"] += 1
+            spent["energy_j"] += summary["energy_j"]
+            spent["rounds"] += rounds.num_rows
+            spent["simulated_s"] += summary["simulated_s"]
+            run += 1
     return {**learned, "training": {"jobs": jobs, **spent}}
+
+
+def _shifted(
+    progress: Callable[[float], None] | None, begun: float, share: float
+) -> Callable[[float], None] | None:
+    """Tells of a part as a share of the whole."""
+    return None if progress is None else lambda done: progress(begun + share * done)
+
+
+def _earlier(scenario: Scenario, seed: int, limit_j: float) -> Scenario:
+    """An earlier job, which ends when its participants have spent so much, if not before."""
+    found = scenario.model_copy(update={"seed": seed, "training": None})
+    if limit_j == inf:
+        return found
+    jobs: dict[str, Any] = dict(scenario.jobs)
+    for name, job in scenario.federated_jobs.items():
+        most_j = min(job.stop.energy_j or inf, limit_j)
+        stop = job.stop.model_copy(update={"energy_j": most_j})
+        jobs[name] = job.model_copy(update={"stop": stop})
+    return found.model_copy(update={"jobs": jobs})
+
+
+def _of_job(summary: Mapping[str, Any], seat: str) -> dict[str, Any]:
+    """A summary as the controller of one job sees it: that job's own numbers under plain names."""
+    prefix = f"{seat.split('.')[0]}." if "." in seat else ""
+    own = {k.removeprefix(prefix): v for k, v in summary.items() if prefix and k.startswith(prefix)}
+    return {**summary, **own}
 
 
 def fingerprint(loaded: LoadedScenario) -> str:
