@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 from edgesim.controllers.federated import (
     Clients,
     Participant,
+    ParticipantOutcome,
     Real,
     Reports,
     RoundOutcome,
@@ -534,8 +535,9 @@ class AutoFL:
             strict=True,
         ):
             profile = self._tiers[tier].profile
+            promised_s = training_s * _work_done(observation, own)
             self._pace.learn(
-                devices[own.client], profile, own, training_s, transfer_s, is_bad=is_bad
+                devices[own.client], profile, own, promised_s, transfer_s, is_bad=is_bad
             )
         is_judged = not isnan(outcome.accuracy) or isnan(outcome.accuracy_before)
         if not is_judged:
@@ -699,6 +701,21 @@ def _highest(worth: Real, ties: Real, wanted: int, width: float) -> Whole:
     order = np.lexsort((ties[pool], ~is_sure))
     found: Whole = pool[order[:wanted]]
     return found
+
+
+def _work_done(observation: SelectionObservation, own: ParticipantOutcome) -> float:
+    """How many times the work that was expected of a participant, if slot ``parameters`` set another."""
+    expected = (observation.batch_size, observation.epochs)
+    done = (own.batch_size, own.epochs)
+    if done == expected:
+        return 1.0
+    clients = observation.clients
+    seconds = [
+        clients.steps(own.client, *work)
+        * next(o for o in clients.options(own.client, work[0]) if o.target == own.target).step_s
+        for work in (done, expected)
+    ]
+    return seconds[0] / seconds[1]
 
 
 def layers(model: ModelCost) -> tuple[int, int, int]:

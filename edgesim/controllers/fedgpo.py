@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from math import inf, isfinite, isnan
+from math import inf, isfinite, isnan, nan
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -137,8 +137,6 @@ class FedGPOParameters(Choices):
     """With ``each``: weights of accuracy (percent) and its gain; the paper's were not found."""
     energies: Literal["relative", "joules"] = "relative"
     """With ``each``: energies in the reward relative to those of the first round, or in joules."""
-    minimise: Literal["energy", "energy_time"] = "energy"
-    """With ``work``: joules of all until the model is good, or these times the seconds."""
     masks_late: bool = True
     """Whether choices are left out that should take too long, by promises and past rounds: longer than the
     round's deadline, or than pays, as all others wait at their idle watts; and, while it explores, longer than
@@ -344,8 +342,8 @@ class FedGPO:
         self._cohort: _Cohort | None = None
         self._k, self._k_before = 0, 0  # places of the next K, and of that of this round
         self._state = 0
-        self._price = 0.0  # joules per progress, at the last optimum
-        self._second_w = 0.0  # what a second is worth besides
+        self._accuracy = nan  # of the present model
+        self._price = 0.0  # joules per accuracy, at the last optimum
         self._is_explored = False
         self._saved: Mapping[str, Any] = {}
         if own.table is not None:
@@ -367,6 +365,7 @@ class FedGPO:
         states = self._local_states(clients, chosen, reports)
         self._learn_from_next(clients, chosen, states)
         self._state = self._global.state(layers(observation.model))
+        self._accuracy = observation.accuracy
         may_explore = not self._is_frozen and (
             own.explore_rounds is None or self._round < own.explore_rounds
         )
@@ -458,23 +457,19 @@ class FedGPO:
     ) -> Whole:
         """The works of fewest joules per progress."""
         n = len(cohort.clients)
-        gains = self._progress.gains(self._works, n) / n
+        gains = self._progress.gains(self._accuracy, self._works, n) / n
         if not self.parameters.masks_late:
             cohort = replace(cohort, seconds=np.zeros_like(cohort.seconds))
             idle_w = 0.0
         rows, picked = np.arange(n), None
         for _ in range(10):
             worth = values + self._price * gains
-            best = best_work(worth, cohort.seconds, idle_w + self._second_w, deadline_s)
+            best = best_work(worth, cohort.seconds, idle_w, deadline_s)
             if picked is not None and (best.picked == picked).all():
                 break
             picked = best.picked
             joules = idle_w * best.limit_s - float(values[rows, picked].sum())
-            if self.parameters.minimise == "energy_time" and best.limit_s:
-                # A share of the time is worth as much as one of the joules.
-                self._second_w = joules / best.limit_s
-            costs = joules + self._second_w * best.limit_s
-            self._price = costs / float(gains[picked].sum())
+            self._price = joules / float(gains[picked].sum())
         return best.picked
 
     def _best_clients(self, draws: Real, idle_w: float, deadline_s: float) -> int:
@@ -490,12 +485,12 @@ class FedGPO:
         rows = (draws * len(values)).astype(int)
         found = []
         for clients in self.parameters.clients_per_round:
-            gains = self._progress.gains(self._works, clients) / clients
+            gains = self._progress.gains(self._accuracy, self._works, clients) / clients
             worth = [
                 best_work(
                     values[drawn[:clients]] + self._price * gains,
                     seconds[drawn[:clients]],
-                    idle_w + self._second_w,
+                    idle_w,
                     deadline_s,
                 ).worth
                 for drawn in rows
@@ -603,16 +598,14 @@ class FedGPO:
         if isnan(gain) or outcome.is_failed:
             return None
         samples = clients.samples
-        error = 1.0 - outcome.accuracy_before
         if not self._is_frozen:
             work = [
                 (min(own.batch_size, int(samples[own.client])), own.epochs)
                 for own, came in zip(each_outcome, is_in.tolist(), strict=True)
                 if came
             ]
-            self._progress.learn(error, work, gain)
-        earned_j = self._price * gain / self._progress.at_stage(error)
-        return Lesson(earned_j - outcome.energy_global_j, self._is_explored)
+            self._progress.learn(outcome.accuracy_before, work, gain)
+        return Lesson(self._price * gain - outcome.energy_global_j, self._is_explored)
 
     def _learn_each(
         self,
@@ -707,9 +700,9 @@ class FedGPO:
             for tier in self._tiers
         }
 
-    def exponents(self) -> dict[str, float]:
+    def exponents(self, accuracy: float) -> dict[str, float]:
         """What it has learned of progress: exponents of B, E and K in the middle of the choices."""
-        return self._progress.exponents()
+        return self._progress.exponents(accuracy)
 
     def state_dict(self) -> dict[str, Any]:
         """Tables by profile, and what it knows about times and progress."""
@@ -727,7 +720,6 @@ class FedGPO:
             "rounds": self._round,
             "reference_j": None if self._reference_j is None else list(self._reference_j),
             "price": self._price,
-            "second_w": self._second_w,
             "progress": self._progress.state_dict(),
             "pace": self._pace.state_dict(),
         }
@@ -752,7 +744,7 @@ class FedGPO:
         self._round = int(state["rounds"])
         reference_j = state["reference_j"]
         self._reference_j = None if reference_j is None else (reference_j[0], reference_j[1])
-        self._price, self._second_w = float(state["price"]), float(state["second_w"])
+        self._price = float(state["price"])
         self._of_clients = {int(k): np.array(v, float) for k, v in state["of_clients"].items()}
         self._progress.load_state_dict(state["progress"])
         self._pace.load_state_dict(state["pace"])

@@ -2,11 +2,12 @@
 
 A round gains
 
-    rate x err^s x B^b x E^e x K^k,    b = b1 + b2 log B and so on,
+    rate x err^s x B^b x E^e x K^k,    b = b1 + b2 log B + b3 log err and so on,
 
 for the error err = 1 - accuracy that it begins with, batch size B, epochs E (geometric means over the updates
 that count) and K such updates: the form of :mod:`edgesim.learning.curves` for one round, with exponents that may
-change along the way, since more of the same is worth less and less. Beside that, a model that has just come of
+change along the way, since more of the same is worth less and less, and what a bad model learns from may only
+unsettle a good one. Beside that, a model that has just come of
 few clients or much work of each is worse than the road it is on, and the next one is better by as much again: a
 jump for every change of log B, log E and log K from one round to the next, which is no progress. Everything is learned from a job's own
 rounds; nothing is taken from runs made beforehand.
@@ -15,7 +16,7 @@ rounds; nothing is taken from runs made beforehand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, log
+from math import log
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,24 @@ __all__ = ["WorkProgress"]
 _KEPT = 500
 """Rounds that are remembered; older ones are forgotten."""
 
-_SPREAD = np.array([3.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.1, 0.1, 0.1])
-"""Standard deviations of what is believed beforehand of each coefficient: rate and s, then slope and curvature
-for B, E and K, from the middle of the choices to their end, then the jumps; assumed."""
+_SPREAD = np.array([3.0, 0.5, *[1.0] * 3, *[0.5] * 3, *[0.5] * 3, *[0.1] * 3])
+"""Standard deviations of what is believed beforehand of each coefficient: rate and s; for B, E and K in turn, from
+the middle of the choices to their end, slope, curvature, and change of slope with the error's logarithm; jumps.
+Assumed."""
 
-_CENTRE = np.array([-3.0, 1.0, *[0.0] * 9])
+_CENTRE = np.array([-3.0, 1.0, *[0.0] * 12])
 """And what is believed: a gain of 5 % of the error, whatever the work; no jumps."""
 
-_OF_GAIN = 8
+_OF_GAIN = 11
 """So many coefficients are those of the formula, the rest are jumps."""
+
+_BELIEF_ROUNDS = 10
+"""What is believed of the noise beforehand counts as so many rounds."""
+
+
+def _log_error(accuracy: float) -> float:
+    """0 where accuracy is not known."""
+    return log(max(1.0 - accuracy, 1e-3)) if accuracy == accuracy else 0.0
 
 
 class WorkProgress:
@@ -62,11 +72,11 @@ class WorkProgress:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def learn(self, error: float, work: Sequence[tuple[int, int]], gain: float) -> None:
+    def learn(self, accuracy: float, work: Sequence[tuple[int, int]], gain: float) -> None:
         """Take note of a round.
 
         Args:
-            error: 1 less accuracy before it.
+            accuracy: before it, in [0, 1].
             work: batch size and epochs of every update that counts.
             gain: of accuracy; negative where it fell.
         """
@@ -74,44 +84,39 @@ class WorkProgress:
             return
         logs = [*np.log(np.array(work, float)).mean(axis=0).tolist(), log(len(work))]
         jumps = [now - then for now, then in zip(logs, self._before or logs, strict=True)]
-        self._rows.append([log(max(error, 1e-3)), *logs, *jumps, gain])
+        self._rows.append([_log_error(accuracy), *logs, *jumps, gain])
         self._before = logs
         del self._rows[:-_KEPT]
         self._is_stale = True
 
-    def gains(self, work: Sequence[tuple[int, int]], clients: Sequence[int] | int) -> Real:
-        """What each kind of work gains, relative to a power of the error; shape ``(work,)``.
+    def gains(self, accuracy: float, work: Sequence[tuple[int, int]], clients: int) -> Real:
+        """What each kind of work should gain in a round; shape ``(work,)``, positive.
 
         Args:
+            accuracy: of the present model.
             work: batch size and epochs,
-            clients: and how many do it: of each, or of all.
+            clients: and how many do it.
         """
         self._refresh()
         logs = np.empty((len(work), 3))
         logs[:, :2] = np.log(np.array(work, float))
-        logs[:, 2] = np.log(np.array(clients, float))
-        found: Real = np.exp(self._features(np.zeros(len(work)), logs) @ self._found[:_OF_GAIN])
+        logs[:, 2] = log(clients)
+        stage = np.full(len(work), _log_error(accuracy))
+        found: Real = np.exp(self._features(stage, logs) @ self._found[:_OF_GAIN])
         return found
 
-    def at_stage(self, error: float) -> float:
-        """What :meth:`gains` are to be multiplied by at this error."""
+    def exponents(self, accuracy: float) -> dict[str, float]:
+        """Of B, E and K in the middle of the choices, for a model so good."""
         self._refresh()
-        return exp(float(self._found[1]) * log(max(error, 1e-3)))
-
-    def exponents(self) -> dict[str, float]:
-        """Of B, E and K in the middle of the choices."""
-        self._refresh()
-        slopes = (self._found[2:_OF_GAIN:2] / self._half).tolist()
-        return dict(zip(("batch_size", "epochs", "clients_per_round"), slopes, strict=True))
+        slopes = (self._found[2:5] + _log_error(accuracy) * self._found[8:11]) / self._half
+        return dict(
+            zip(("batch_size", "epochs", "clients_per_round"), slopes.tolist(), strict=True)
+        )
 
     def _features(self, stage: Real, logs: Real) -> Real:
-        found = np.empty((len(logs), _OF_GAIN))
-        found[:, 0] = 1.0
-        found[:, 1] = stage
         scaled = (logs - self._middle) / self._half
-        found[:, 2::2] = scaled
-        found[:, 3::2] = scaled**2
-        return found
+        ones = np.ones((len(logs), 1))
+        return np.hstack([ones, stage[:, None], scaled, scaled**2, stage[:, None] * scaled])
 
     def _refresh(self) -> None:
         if not self._is_stale:

@@ -565,12 +565,16 @@ class FederatedJob:
         lessons: Mapping[str, Lesson | None] = MappingProxyType({}),
         time_s: float | None = None,
     ) -> None:
-        """One row for the parameters, one for each client."""
+        """One row for the parameters, one for each client that has its own; one for each client's target."""
         table, slots = self._tables.decisions, self._slots
         if table is None:
             return
         chosen = f"B={parameters.batch_size} E={parameters.epochs} K={parameters.clients_per_round}"
         rows = [("parameters", f"round {number}", chosen)]
+        rows += [
+            ("parameters", self._clients.devices[client], f"B={batch_size} E={epochs}")
+            for client, (batch_size, epochs) in sorted(parameters.own.items())
+        ]
         rows += [
             ("selection", self._clients.devices[client], str(target)) for client, target in cohort
         ]
