@@ -108,11 +108,13 @@ _ALL = (
             "duration_s": "real",  # to aggregation
             "status": "text",  # done, failed (no update came, or none was of use), unfinished
             "eligible": "whole",  # clients that could have been chosen
+            "clients_per_round": "whole",  # K; the cohort is smaller where fewer are eligible
             "cohort_size": "whole",
             "completed": "whole",  # updates that count
             "dropped": "whole",  # all others
             "batch_size": "whole",
             "epochs": "whole",
+            "whole_batch": "whole",  # clients with fewer samples than their batch size
             "deadline_s": "real",  # null for none
             "accuracy": "real",  # of the new model; null if it was not judged
             "loss": "real",

@@ -63,7 +63,8 @@ def federated_summary(
 
     Returns:
         ``rounds``: those that ended with a new model; ``rounds_failed``; ``accuracy_final`` (null if
-        nobody knows); ``updates_lost``: clients whose update does not count; ``energy_local_j``,
+        nobody knows); ``rounds_short``: those with fewer eligible clients than K; ``whole_batches``: participations with
+        fewer samples than the batch size; ``updates_lost``: clients whose update does not count; ``energy_local_j``,
         ``energy_global_j``: by AutoFL's equations, over all rounds; ``energy_ledger_j``,
         ``energy_wasted_j``; ``target_reached``: whether the accuracy to reach was held for as many rounds as
         asked (null without one); and, at the last of those rounds, or at the end where it was not
@@ -89,6 +90,8 @@ def _of_rounds(rows: pa.Table, story: Mapping[str, Scalar]) -> dict[str, Scalar]
         "rounds": _count(pc.equal(status, "done")),
         "rounds_failed": _count(pc.equal(status, "failed")),
         "accuracy_final": known[-1] if known else None,
+        "rounds_short": _count(pc.less(rows["cohort_size"], rows["clients_per_round"])),
+        "whole_batches": int(pc.sum(rows["whole_batch"]).as_py() or 0),
         "updates_lost": int(pc.sum(rows["dropped"]).as_py() or 0),
         "accuracy_source": story["accuracy_source"],
         **{k: story[k] for k in ("accuracy_rmse", "cost_model") if story.get(k) is not None},

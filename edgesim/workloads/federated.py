@@ -365,6 +365,7 @@ class FederatedJob:
         part = Part(self.clock, self.name, phone, given, self._part_over, self._part_written)
         ticket = self.learner.begin(client, current.number, program, corrects=corrects)
         seat = Seat(part, asked, answers[0], ticket, self.version)
+        seat.is_whole_batch = batch_size > int(self._clients.samples[client])
         current.seats.append(seat)
         self._busy[client] = seat
         self._roster.takes_part(client, current.number)

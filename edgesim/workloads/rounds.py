@@ -110,6 +110,7 @@ class Seat:
         loss: mean of its training; NaN if it does not count.
         final: its status, if that is not its part's own.
         is_written: whether its last joule has been booked.
+        is_whole_batch: whether it has fewer samples than its batch size, and trains on all of them at once.
     """
 
     part: Part
@@ -121,6 +122,7 @@ class Seat:
     loss: float = nan
     final: str = ""
     is_written: bool = False
+    is_whole_batch: bool = False
 
     @property
     def status(self) -> str:
@@ -183,11 +185,13 @@ def round_row(job: str, current: Round, skews: LabelSkews) -> tuple[Any, ...]:
         current.end_s - current.start_s,
         current.status,
         current.eligible,
+        current.needed or len(current.seats),
         len(current.seats),
         len(completed),
         len(current.seats) - len(completed),
         current.batch_size,
         current.epochs,
+        sum(seat.is_whole_batch for seat in current.seats),
         None if current.deadline_s == inf else current.deadline_s,
         _known(current.score.accuracy),
         _known(current.score.loss),
