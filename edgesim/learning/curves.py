@@ -84,7 +84,7 @@ class CurveFit:
         rmse: root mean square error of accuracy there.
         left_out_rmse: likewise for each run by a curve fitted to others: to all others, or with more than
             ten runs to those not in its tenth; NaN with fewer than three.
-        held: factors that no run varies.
+        held: factors that no run varies, or that were not to be fitted.
         ranges: of each factor, least and most.
     """
 
@@ -174,11 +174,14 @@ def effective_epochs(epochs: float, steps: int, samples: int, batch_size: int) -
     return min(steps / per_epoch, epochs) if per_epoch else 0.0
 
 
-def fit_curve(runs: Sequence[tuple[float, Sequence[RoundRecord]]]) -> LearningCurve:
+def fit_curve(
+    runs: Sequence[tuple[float, Sequence[RoundRecord]]], factors: Sequence[str] = FACTORS
+) -> LearningCurve:
     """Fit a curve to recorded runs of one model on one data set.
 
     Args:
         runs: of each, accuracy of its first model, and its rounds in order.
+        factors: those that are to be fitted; the others are held at no effect.
 
     Raises:
         EdgesimError: if there is too little to fit.
@@ -189,7 +192,9 @@ def fit_curve(runs: Sequence[tuple[float, Sequence[RoundRecord]]]) -> LearningCu
         raise EdgesimError(
             f"{judged} judged rounds are too few to fit a curve; at least 10 are needed"
         )
-    varied = [bool(np.ptp(columns[:, k]) > 1e-9) for k in range(len(FACTORS))]
+    varied = [
+        name in factors and bool(np.ptp(columns[:, k]) > 1e-9) for k, name in enumerate(FACTORS)
+    ]
     curve = _fitted(runs, varied)
     errors = _errors(curve, runs)
     left_out = float("nan")

@@ -78,13 +78,14 @@ def read_curve(file: Path) -> LearningCurve:
 
 
 def curve_of_runs(
-    folders: Sequence[Path], job: str | None = None
+    folders: Sequence[Path], job: str | None = None, factors: Sequence[str] = FACTORS
 ) -> tuple[LearningCurve, dict[str, Any]]:
     """Fit a curve to the federated job of recorded runs.
 
     Args:
         folders: of the runs.
         job: its name, if they have several.
+        factors: those that are to be fitted; see :func:`~edgesim.learning.curves.fit_curve`.
 
     Returns:
         The curve, and what its file says besides: data set, model, fingerprints.
@@ -109,7 +110,7 @@ def curve_of_runs(
         prints.append(str(result.manifest["fingerprint"]))
         runs.append(_records(result, name))
     dataset, model = subjects[0]
-    curve = fit_curve(runs)
+    curve = fit_curve(runs, factors)
     return curve, {"dataset": _text(dataset), "model": _text(model), "sources": prints}
 
 
