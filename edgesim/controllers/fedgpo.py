@@ -386,7 +386,8 @@ class FedGPO:
             cohort.actions = self._at_random(cohort, draws)
         elif own.credit == "work":
             cohort.actions = self._at_best_price(cohort, values, idle_w, deadline_s)
-            place = self._best_clients(cohorts, idle_w, deadline_s)
+            counts = [min(k, len(clients)) for k in own.clients_per_round]
+            place = self._best_clients(counts, cohorts, idle_w, deadline_s)
         else:
             cost = idle_w / self._units()[1] if own.masks_late and self._reference_j else 0.0
             seconds = cohort.seconds if own.masks_late else np.zeros_like(cohort.seconds)
@@ -472,7 +473,9 @@ class FedGPO:
             self._price = joules / float(gains[picked].sum())
         return best.picked
 
-    def _best_clients(self, draws: Real, idle_w: float, deadline_s: float) -> int:
+    def _best_clients(
+        self, counts: Sequence[int], draws: Real, idle_w: float, deadline_s: float
+    ) -> int:
         """The place of the K that is worth most, at the price of this round, for cohorts of the last participants."""
         if not self.parameters.masks_late:
             idle_w = 0.0
@@ -484,7 +487,7 @@ class FedGPO:
             return self._k
         rows = (draws * len(values)).astype(int)
         found = []
-        for clients in self.parameters.clients_per_round:
+        for clients in counts:
             gains = self._progress.gains(self._accuracy, self._works, clients) / clients
             worth = [
                 best_work(

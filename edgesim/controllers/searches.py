@@ -13,6 +13,7 @@ Optuna's (Akiba et al., "Optuna: a next-generation hyperparameter optimization f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
 from math import inf, isnan, log
@@ -206,8 +207,7 @@ class Search:
         return max(sorted(found), key=lambda point: sum(found[point]) / len(found[point]))
 
     def _tried(self) -> Point:
-        import optuna
-
+        optuna = _optuna()
         if self._study is None:
             self._study = self._made()
         if self._trial is None:
@@ -222,9 +222,7 @@ class Search:
 
     def _made(self) -> Any:
         """The study, with all that it has been told."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna = _optuna()
         sampler: Any
         if self.parameters.optimiser == "tpe":
             sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=10)
@@ -233,7 +231,7 @@ class Search:
                 seed=self._seed, population_size=self.parameters.population
             )
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        axes: dict[str, optuna.distributions.BaseDistribution] = {
+        axes = {
             name: optuna.distributions.CategoricalDistribution(values)
             for name, values in _axes(self.parameters).items()
         }
@@ -299,6 +297,15 @@ class Search:
         ]
         self._study = self._trial = None
         self._clear()
+
+
+def _optuna() -> Any:
+    """Optuna, without its news of every trial, or tqdm's of widgets that a notebook does not have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import optuna
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
 
 
 def _axes(choices: Choices) -> dict[str, tuple[int, ...]]:
