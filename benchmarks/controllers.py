@@ -1,4 +1,4 @@
-"""What deciding and learning cost, and what tables take: slots ``offloading`` and ``selection``.
+"""What deciding and learning cost, and what tables take: slots ``offloading``, ``selection``, ``parameters``.
 
     python benchmarks/controllers.py [--json]
 
@@ -6,6 +6,9 @@ Slot ``selection``: a whole round of AutoFL (reading the state of the fleet, cho
 for 200 clients takes at most 531 microseconds (the paper: 496.8 + 10.5 + 2.1 + 22.1; recalled, medium to
 low confidence), for 100,000 clients with tables per tier at most 50 ms. Rounds are those of the shipped
 scenario ``autofl_small`` with as many phones, without training; the median counts.
+
+Slot ``parameters``: a whole round of FedGPO, in ``fedgpo_small`` as it ships, training included, since what it
+learns of progress costs time too (the paper: below a millisecond; recalled, low confidence; no bound is set).
 
 Slot ``offloading``: AutoScale decides in at most 25 microseconds and learns in at most 25 (the paper: about 7 once
 trained, 10 to 25 while training; recalled). Observations and outcomes are those of a run of the shipped
@@ -26,7 +29,14 @@ from typing import Any
 import numpy as np
 
 from edgesim.controllers.autofl import AutoFL
-from edgesim.controllers.federated import Participant, RoundOutcome, SelectionObservation
+from edgesim.controllers.federated import (
+    ParametersObservation,
+    Participant,
+    RoundOutcome,
+    RoundParameters,
+    SelectionObservation,
+)
+from edgesim.controllers.fedgpo import FedGPO
 from edgesim.controllers.offloading import Random
 from edgesim.controllers.registry import make_controller
 from edgesim.controllers.slots import (
@@ -191,6 +201,52 @@ def select(clients: int, tables: str, rounds: int) -> dict[str, Any]:
     }
 
 
+class TimedFedGPO(FedGPO):
+    """FedGPO with a watch."""
+
+    seconds: list[float] = []
+    last: FedGPO | None = None
+
+    def decide(self, observation: ParametersObservation) -> RoundParameters:
+        """As FedGPO."""
+        started = time.perf_counter()
+        chosen = super().decide(observation)
+        TimedFedGPO.seconds.append(time.perf_counter() - started)
+        TimedFedGPO.last = self
+        return chosen
+
+    def learn(
+        self,
+        observation: ParametersObservation,
+        decision: RoundParameters,
+        outcome: RoundOutcome,
+    ) -> Lesson | None:
+        """As FedGPO."""
+        started = time.perf_counter()
+        lesson = super().learn(observation, decision, outcome)
+        TimedFedGPO.seconds[-1] += time.perf_counter() - started
+        return lesson
+
+
+def settle() -> dict[str, Any]:
+    """FedGPO for 200 rounds: seconds per round, bytes of tables."""
+    TimedFedGPO.seconds = []
+    changes = [
+        ("jobs.digits.stop", {"rounds": 200}),
+        ("training", None),
+        ("settings", {"timed": {"of": f"{__name__}:TimedFedGPO"}}),
+    ]
+    world = World(
+        load_scenario("fedgpo_small", changes, {"parameters": "timed"}), Recorder(None, [])
+    )
+    world.run()
+    assert TimedFedGPO.last is not None
+    return {
+        "round_us": median(TimedFedGPO.seconds) * 1e6,
+        "table_mb": sum(TimedFedGPO.last.memory().values()) / 1e6,
+    }
+
+
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
@@ -199,12 +255,20 @@ def main() -> int:
     setting, heard = listen()
     rows = [measure(name, setting, heard) for name in NAMES]
     fleets = [select(*each) for each in FLEETS]
+    settled = settle()
     actions = {profile: len(options) for profile, options in setting.options.items()}
     machine = f"{platform.machine()}, CPython {platform.python_version()}"
     if arguments.json:
         print(
             json.dumps(
-                {"machine": machine, "actions": actions, "rows": rows, "autofl": fleets}, indent=2
+                {
+                    "machine": machine,
+                    "actions": actions,
+                    "rows": rows,
+                    "autofl": fleets,
+                    "fedgpo": settled,
+                },
+                indent=2,
             )
         )
     else:
@@ -221,6 +285,7 @@ def main() -> int:
                 f"{each['tables']:20}{each['clients']:12,}{each['round_us']:12.0f}"
                 f"{each['table_mb']:12.3f}"
             )
+        print(f"{'fedgpo':20}{60:12,}{settled['round_us']:12.0f}{settled['table_mb']:12.3f}")
     (bound,) = [row for row in rows if row["controller"] == BOUND_FOR]
     worst = max(bound["decide_us"], bound["learn_us"], bound["decide_frozen_us"])
     print(

@@ -340,7 +340,9 @@ class FedGPO:
         self._reference_j: tuple[float, float] | None = None
         self._pool: deque[tuple[Real, Real]] = deque(maxlen=_REMEMBERED)
         self._cohort: _Cohort | None = None
-        self._k, self._k_before = 0, 0  # places of the next K, and of that of this round
+        # Places of the K of the next round, and of this one's; the first round's is the job's own.
+        self._next_k: int | None = None
+        self._k: int | None = None
         self._state = 0
         self._accuracy = nan  # of the present model
         self._price = 0.0  # joules per accuracy, at the last optimum
@@ -387,13 +389,13 @@ class FedGPO:
         elif own.credit == "work":
             cohort.actions = self._at_best_price(cohort, values, idle_w, deadline_s)
             counts = [min(k, len(clients)) for k in own.clients_per_round]
-            place = self._best_clients(counts, cohorts, idle_w, deadline_s)
+            place = self._best_clients(counts, cohorts, idle_w, deadline_s, place)
         else:
             cost = idle_w / self._units()[1] if own.masks_late and self._reference_j else 0.0
             seconds = cohort.seconds if own.masks_late else np.zeros_like(cohort.seconds)
             cohort.actions = best_work(values, seconds, cost, deadline_s).picked
             place = int(self._clients_values().argmax())
-        self._k_before, self._k = self._k, place
+        self._k, self._next_k = self._next_k, place
         self._cohort = cohort
         works = [self._works[action] for action in cohort.actions.tolist()]
         batch_size, epochs = max(set(works), key=lambda work: (works.count(work), work))
@@ -474,7 +476,7 @@ class FedGPO:
         return best.picked
 
     def _best_clients(
-        self, counts: Sequence[int], draws: Real, idle_w: float, deadline_s: float
+        self, counts: Sequence[int], draws: Real, idle_w: float, deadline_s: float, otherwise: int
     ) -> int:
         """The place of the K that is worth most, at the price of this round, for cohorts of the last participants."""
         if not self.parameters.masks_late:
@@ -484,7 +486,7 @@ class FedGPO:
         is_reached = np.isfinite(seconds).any(axis=1)
         values, seconds = values[is_reached], seconds[is_reached]
         if not len(values):
-            return self._k
+            return otherwise  # nobody has a connection
         rows = (draws * len(values)).astype(int)
         found = []
         for clients in counts:
@@ -636,10 +638,10 @@ class FedGPO:
             ]
         )
         mean = float(cohort.worth.mean())
-        if not self._is_frozen and self._round > 1:
+        if not self._is_frozen and self._k is not None:
             values = self._clients_values()
             ahead = own.discount * float(values.max())
-            values[self._k_before] += own.learning_rate * (mean + ahead - values[self._k_before])
+            values[self._k] += own.learning_rate * (mean + ahead - values[self._k])
         return Lesson(mean, self._is_explored)
 
     def _units(self) -> tuple[float, float]:
@@ -751,7 +753,7 @@ class FedGPO:
         self._of_clients = {int(k): np.array(v, float) for k, v in state["of_clients"].items()}
         self._progress.load_state_dict(state["progress"])
         self._pace.load_state_dict(state["pace"])
-        self._cohort = None
+        self._cohort = self._next_k = self._k = None
         self._pool.clear()
         self._saved = state
         self._tiers, self._tier_of = [], {}
