@@ -66,6 +66,7 @@ __all__ = [
     "FedGPO",
     "Promises",
     "best_work",
+    "some_choices",
 ]
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -88,6 +89,19 @@ _COHORTS_DRAWN = 4
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(strict=False)]
 
 
+def some_choices(found: tuple[int, ...]) -> tuple[int, ...]:
+    """In order, if there is at least one, and none twice.
+
+    Raises:
+        ValueError: if not.
+    """
+    if not found:
+        raise ValueError("there is nothing to choose of; give at least one number, e.g. [8]")
+    if len(set(found)) < len(found):
+        raise ValueError("the same number is there twice")
+    return tuple(sorted(found))
+
+
 class Choices(Schema):
     """What can be chosen of."""
 
@@ -98,14 +112,7 @@ class Choices(Schema):
     clients_per_round: Counts = CLIENTS_PER_ROUND
     """K. Of more than there are clients, all take part; in a round with fewer eligible ones, those."""
 
-    @field_validator("batch_sizes", "epochs", "clients_per_round")
-    @classmethod
-    def _some(cls, found: tuple[int, ...]) -> tuple[int, ...]:
-        if not found:
-            raise ValueError("there is nothing to choose of; give at least one number, e.g. [8]")
-        if len(set(found)) < len(found):
-            raise ValueError("the same number is there twice")
-        return tuple(sorted(found))
+    _some = field_validator("batch_sizes", "epochs", "clients_per_round")(some_choices)
 
     @property
     def works(self) -> tuple[tuple[int, int], ...]:
@@ -355,7 +362,10 @@ class FedGPO:
                 self._saved = self._saved or saved.get(key, {})
             if "works" not in self._saved:
                 raise EdgesimError(f"{file} holds no tables of fedgpo for slot {setting.slot!r}")
-            self.load_state_dict(self._saved)
+            try:
+                self.load_state_dict(self._saved)
+            except EdgesimError as error:
+                raise EdgesimError(f"{file}: {error}") from None
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -733,13 +743,16 @@ class FedGPO:
         """Go on with these tables. Those of profiles that are not here are kept as they are.
 
         Raises:
-            EdgesimError: if they are about other choices.
+            EdgesimError: if they are about other choices, or not whole.
         """
         here = {
             "works": [list(work) for work in self._works],
             "clients_per_round": list(self.parameters.clients_per_round),
             "credit": self.parameters.credit,
         }
+        missing = sorted(set(self.state_dict()) - set(state))
+        if missing:
+            raise EdgesimError(f"what was learned lacks {', '.join(missing)}; let it learn anew")
         for name, own in here.items():
             if state[name] != own:
                 raise EdgesimError(

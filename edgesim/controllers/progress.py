@@ -148,7 +148,8 @@ class WorkProgress:
         self._is_stale = False
 
     def state_dict(self) -> dict[str, Any]:
-        """The rounds it remembers."""
+        """The rounds it remembers, and what it makes of them."""
+        self._refresh()
         return {
             "rounds": [list(row) for row in self._rows],
             "found": self._found.tolist(),

@@ -20,10 +20,10 @@ from math import inf, isnan, log
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgesim.controllers.federated import ParametersObservation, RoundOutcome, RoundParameters
-from edgesim.controllers.fedgpo import BATCH_SIZES, Choices, Counts, Promises
+from edgesim.controllers.fedgpo import BATCH_SIZES, Choices, Counts, Promises, some_choices
 from edgesim.controllers.pace import slowed_by_apps
 from edgesim.controllers.slots import Lesson, Setting
 from edgesim.core.documents import Schema
@@ -51,14 +51,17 @@ class FixedBestParameters(Choices):
 
     minimise: Literal["energy", "time", "energy_time"] = "energy"
     """What is least at the best point: joules of all to the target, seconds, or their product."""
+    gives_up: Annotated[float, Field(ge=1, le=1e6)] = 3.0
+    """With ``energy``: a run ends early that has spent so many times what the best one of its job has. With one
+    earlier job 1 would do; over several the best in the mean may be second in one."""
 
 
 class FixedBest:
     """The best fixed B, E and K, found by running the whole job with every point of the grid.
 
     It needs ``training: {kind: earlier_jobs}``: each earlier job is run once with each point, on the same phones
-    and with the same data and weather; the point is kept that is best in the geometric mean over these jobs. A run
-    ends early when its participants alone have spent more than all phones did with the best point so far.
+    and with the same data and weather; the point is kept that is best in the geometric mean over these jobs. A
+    run that is far behind ends early.
     What the search costs stands in the summary, as the cost of training.
     """
 
@@ -70,7 +73,7 @@ class FixedBest:
         self.parameters: FixedBestParameters = setting.parameters or FixedBestParameters()
         self._points = _points(self.parameters)
         self._costs: list[float] = []  # of each run, point after point, job after job
-        self._is_frozen = False
+        self._is_searching = False
 
     @property
     def runs_per_job(self) -> int:
@@ -79,17 +82,16 @@ class FixedBest:
 
     @property
     def energy_limit_j(self) -> float:
-        """A run need not go on after its participants have spent so much: it cannot be the best any more."""
+        """A run need not go on after all have spent so much (global energy)."""
         done = len(self._costs) % len(self._points)
-        if self.parameters.minimise != "energy" or not done or len(self._costs) > done:
+        if self.parameters.minimise != "energy" or not done:
             return inf
-        return min(self._costs[-done:])
+        return self.parameters.gives_up * min(self._costs[-done:])
 
     def decide(self, observation: ParametersObservation) -> RoundParameters:
         """The point that is being tried; after the search, the best."""
-        point = self._points[len(self._costs) % len(self._points)]
-        if self._is_frozen or len(self._costs) >= len(self._points):
-            point = self.best
+        tried = self._points[len(self._costs) % len(self._points)]
+        point = tried if self._is_searching else self.best
         batch_size, epochs, clients = point
         return RoundParameters(clients, batch_size, epochs)
 
@@ -119,8 +121,21 @@ class FixedBest:
     ) -> Lesson | None:
         """Single rounds teach it nothing."""
 
+    def search(self) -> None:
+        """The next run is one of those that it wants, to try a point."""
+        self._is_searching = True
+
     def conclude(self, summary: Mapping[str, Any]) -> None:
-        """A run is over: what it took to the target, infinite if it was not reached."""
+        """A run is over: what it took to the target, infinite if it was not reached.
+
+        Raises:
+            EdgesimError: if the job has no target.
+        """
+        if summary["target_reached"] is None:
+            raise EdgesimError(
+                "fixed_best needs a target to compare what it takes to reach it; give the job's stop an "
+                "accuracy"
+            )
         cost = 1.0
         if self.parameters.minimise != "time":
             cost *= summary["energy_global_to_target_j"]
@@ -130,7 +145,7 @@ class FixedBest:
 
     def freeze(self) -> None:
         """The search is over."""
-        self._is_frozen = True
+        self._is_searching = False
 
     def state_dict(self) -> dict[str, Any]:
         """The costs of all runs, and what they were of."""
@@ -254,7 +269,7 @@ class Search:
         worth = log(before / after) / joules
         if self._is_frozen or self._trial is None:
             return Lesson(worth, False)
-        if len(observation.cohort) != decision.clients_per_round and not self._rounds:
+        if observation.clients_per_round != decision.clients_per_round and not self._rounds:
             return Lesson(worth, True)  # the cohort is still the last point's
         if not self._rounds:
             self._before = before
@@ -325,6 +340,8 @@ class AdaptiveBatchParameters(Schema):
 
     batch_sizes: Counts = BATCH_SIZES
     """To choose of."""
+
+    _some = field_validator("batch_sizes")(some_choices)
 
 
 class AdaptiveBatch:

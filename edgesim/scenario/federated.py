@@ -259,6 +259,7 @@ def build_federated(
             stop.for_rounds,
             _or_never(stop.simulated_s),
             _or_never(stop.energy_j),
+            _or_never(stop.energy_global_j),
             _or_never(stop.failed_rounds),
         ),
         uplink_bytes=payload_bytes[1],

@@ -121,6 +121,8 @@ class StopSpec(Schema):
     """After so long: a budget of time."""
     energy_j: Annotated[float, Field(gt=0, le=1e15)] | None = None
     """When participants have spent so much."""
+    energy_global_j: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    """When all have, by AutoFL's equations: participants, and everybody else idling through the rounds."""
     failed_rounds: Whole | None = None
     """After so many rounds in a row in which no update came."""
 

@@ -183,6 +183,8 @@ def _in_earlier_jobs(
             for seat, controller in sorted(controllers.items()):
                 if seat in learned:
                     controller.load_state_dict(learned[seat])
+                if hasattr(controller, "search"):
+                    controller.search()
             # Who searches wants the same job again and again; see FixedBest.
             runs = max(getattr(each, "runs_per_job", 1) for each in controllers.values())
             begun, share = number + run / runs, 1.0 / runs
@@ -211,14 +213,14 @@ def _shifted(
 
 
 def _earlier(scenario: Scenario, seed: int, limit_j: float) -> Scenario:
-    """An earlier job, which ends when its participants have spent so much, if not before."""
+    """An earlier job, which ends when all have spent so much, if not before."""
     found = scenario.model_copy(update={"seed": seed, "training": None})
     if limit_j == inf:
         return found
     jobs: dict[str, Any] = dict(scenario.jobs)
     for name, job in scenario.federated_jobs.items():
-        most_j = min(job.stop.energy_j or inf, limit_j)
-        stop = job.stop.model_copy(update={"energy_j": most_j})
+        most_j = min(job.stop.energy_global_j or inf, limit_j)
+        stop = job.stop.model_copy(update={"energy_global_j": most_j})
         jobs[name] = job.model_copy(update={"stop": stop})
     return found.model_copy(update={"jobs": jobs})
 

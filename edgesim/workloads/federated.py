@@ -116,6 +116,7 @@ class FederatedJob:
         self._clients_per_round = terms.clients_per_round
         self._rounds_begun = 0
         self._energy_j = 0.0
+        self._energy_global_j = 0.0
         self._streak = 0
         self._failures = 0
         self._accuracy = nan
@@ -218,6 +219,7 @@ class FederatedJob:
             "rounds": self._rounds_begun - self.terms.is_asynchronous >= stop.rounds,
             "simulated_s": self.clock.now >= self.terms.starts_s + stop.simulated_s,
             "energy_j": self._energy_j >= stop.energy_j,
+            "energy_global_j": self._energy_global_j >= stop.energy_global_j,
             "failed_rounds": self._failures >= stop.failed_rounds,
         }
         self.stopped_by = next((reason for reason, holds in reasons.items() if holds), "")
@@ -327,7 +329,7 @@ class FederatedJob:
         pairs = [(parameters.batch_size, parameters.epochs), *parameters.own.values()]
         if parameters.clients_per_round < 1 or any(min(pair) < 1 for pair in pairs):
             raise slot.error(f"chose {parameters}: all of it must be at least 1")
-        self._clients_per_round = min(parameters.clients_per_round, len(self._roster))
+        self._clients_per_round = parameters.clients_per_round
         current.batch_size, current.epochs = parameters.batch_size, parameters.epochs
         return observation, parameters
 
@@ -530,6 +532,7 @@ class FederatedJob:
         others_w = self._roster.idle_w_but(taking_part)
         current.energy_global_j = float(local_j + others_w * lasted_s)
         self._energy_j += sum(seat.part.energy_j for seat in current.seats)
+        self._energy_global_j += current.energy_global_j
 
     def _by_equation_j(self, seat: Seat, lasted_s: float) -> float:
         """Compute and communication by AutoFL's equations, as its profile has the watts."""

@@ -33,7 +33,8 @@ class Stop:
         accuracy: when the model has been at least so good,
         for_rounds: so many times in a row.
         simulated_s: after so long.
-        energy_j: when the participants have spent so much.
+        energy_j: when the participants have spent so much,
+        energy_global_j: or all, by AutoFL's equations.
         failed_rounds: after so many rounds in a row without an update.
     """
 
@@ -42,6 +43,7 @@ class Stop:
     for_rounds: int = 1
     simulated_s: float = inf
     energy_j: float = inf
+    energy_global_j: float = inf
     failed_rounds: float = inf
 
 
