@@ -83,6 +83,12 @@ _LIMITS_TRIED = 32
 _REMEMBERED = 60
 """Participants by whom it judges what another K would cost."""
 
+_DOUBT_ROUNDS = 2
+"""How long rounds of one K lasted beyond what was foreseen is believed like so many rounds of every K."""
+
+_FORGETS = 0.1
+"""Weight of the newest round there once there are ten."""
+
 _COHORTS_DRAWN = 4
 """And cohorts of each K that are drawn of them."""
 
@@ -313,11 +319,11 @@ class FedGPO:
     With ``credit: work``, -Q is the joules of a client's training and sending. What each work gains, g, is
     learned apart; so B and E maximise, given that all wait for the last at their idle watts w,
 
-        price * sum g(B, E, K) / K + sum Q(S, (B, E)) - w * duration
+        price * sum g(B, E, K) / K + sum Q(S, (B, E)) - w * (duration + u(K))
 
-    where the price is what makes the maximum 0: joules per progress can then not be fewer (Dinkelbach,
-    "On nonlinear fractional programming", Management Science 13, 1967). K maximises the same for cohorts
-    drawn of the last participants.
+    where u is what rounds of K clients lasted beyond what was foreseen, on average, and the price is what
+    makes the maximum 0: joules per progress can then not be fewer (Dinkelbach, "On nonlinear fractional
+    programming", Management Science 13, 1967). K maximises the same for cohorts drawn of the last participants.
     """
 
     needs_what_if = False
@@ -352,6 +358,8 @@ class FedGPO:
         self._k: int | None = None
         self._state = 0
         self._accuracy = nan  # of the present model
+        self._unforeseen: dict[int, tuple[int, float]] = {}  # by cohort size: rounds, mean seconds
+        self._foreseen_s = 0.0
         self._price = 0.0  # joules per accuracy, at the last optimum
         self._is_explored = False
         self._saved: Mapping[str, Any] = {}
@@ -407,6 +415,8 @@ class FedGPO:
             place = int(self._clients_values().argmax())
         self._k, self._next_k = self._next_k, place
         self._cohort = cohort
+        lasts_s = cohort.seconds[np.arange(len(chosen)), cohort.actions]
+        self._foreseen_s = float(lasts_s[np.isfinite(lasts_s)].max(initial=0.0))
         works = [self._works[action] for action in cohort.actions.tolist()]
         batch_size, epochs = max(set(works), key=lambda work: (works.count(work), work))
         return RoundParameters(
@@ -474,14 +484,15 @@ class FedGPO:
         if not self.parameters.masks_late:
             cohort = replace(cohort, seconds=np.zeros_like(cohort.seconds))
             idle_w = 0.0
-        rows, picked = np.arange(n), None
+        rows, picked, unforeseen_s = np.arange(n), None, self._unforeseen_s(n)
         for _ in range(10):
             worth = values + self._price * gains
             best = best_work(worth, cohort.seconds, idle_w, deadline_s)
             if picked is not None and (best.picked == picked).all():
                 break
             picked = best.picked
-            joules = idle_w * best.limit_s - float(values[rows, picked].sum())
+            waiting_j = idle_w * (best.limit_s + unforeseen_s)
+            joules = waiting_j - float(values[rows, picked].sum())
             self._price = joules / float(gains[picked].sum())
         return best.picked
 
@@ -510,8 +521,15 @@ class FedGPO:
                 ).worth
                 for drawn in rows
             ]
-            found.append(float(np.mean(worth)))
+            found.append(float(np.mean(worth)) - idle_w * self._unforeseen_s(clients))
         return int(np.argmax(found))
+
+    def _unforeseen_s(self, clients: int) -> float:
+        """Seconds that a round of so many clients takes beyond what is foreseen; never negative."""
+        every = [mean for _, mean in self._unforeseen.values()]
+        usual = sum(every) / len(every) if every else 0.0
+        rounds, mean = self._unforeseen.get(clients, (0, 0.0))
+        return max((rounds * mean + _DOUBT_ROUNDS * usual) / (rounds + _DOUBT_ROUNDS), 0.0)
 
     def _local_states(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
         """The number of each client's local state."""
@@ -609,6 +627,11 @@ class FedGPO:
         joules = np.array([own.compute_j + own.transmit_j for own in each_outcome])
         # Who was cut off has not spent what its work costs.
         cohort.worth = np.where(is_in, -joules, np.nan)
+        rounds, mean = self._unforeseen.get(len(each_outcome), (0, 0.0))
+        off_s = outcome.duration_s - self._foreseen_s - mean
+        if not self._is_frozen:
+            weight = max(1.0 / (rounds + 1), _FORGETS)
+            self._unforeseen[len(each_outcome)] = (rounds + 1, mean + weight * off_s)
         gain = outcome.accuracy - outcome.accuracy_before
         if isnan(gain) or outcome.is_failed:
             return None
@@ -735,6 +758,7 @@ class FedGPO:
             "rounds": self._round,
             "reference_j": None if self._reference_j is None else list(self._reference_j),
             "price": self._price,
+            "unforeseen": {str(k): list(v) for k, v in sorted(self._unforeseen.items())},
             "progress": self._progress.state_dict(),
             "pace": self._pace.state_dict(),
         }
@@ -763,6 +787,7 @@ class FedGPO:
         reference_j = state["reference_j"]
         self._reference_j = None if reference_j is None else (reference_j[0], reference_j[1])
         self._price = float(state["price"])
+        self._unforeseen = {int(k): (int(n), float(s)) for k, (n, s) in state["unforeseen"].items()}
         self._of_clients = {int(k): np.array(v, float) for k, v in state["of_clients"].items()}
         self._progress.load_state_dict(state["progress"])
         self._pace.load_state_dict(state["pace"])
