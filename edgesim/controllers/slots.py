@@ -304,6 +304,8 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
         """
         try:
             decision = self._controller.decide(observation)
+        except EdgesimError as error:
+            raise self.error(f"cannot decide: {error}") from error
         except Exception as error:
             raise self.error(f"raised {type(error).__name__}: {error}") from error
         reply(decision)

@@ -78,7 +78,7 @@ def _wrong(name: str, slot: str, settings: Mapping[str, Any]) -> str | None:
             return str(error)
         return None
     known = names_in(slot)
-    known += [key for key in settings if class_name_of(key, settings) in known]
+    known += [k for k in settings if k not in known and class_name_of(k, settings) in known]
     return f"there is no controller {name!r} for slot {slot!r}; {did_you_mean(name, known)}"
 
 
@@ -120,7 +120,9 @@ def settings_of(
         )
         parameters, wrong = check(part, schema)
         problems += [
-            Problem(p.file, p.line, f"settings.{name}.{p.key}" if p.key else p.key, p.message)
+            Problem(p.file, p.line, f"settings.{name}.{p.key}", p.message)
+            if p.key
+            else document.problem(path, p.message)
             for p in wrong
         ]
         if parameters is not None:

@@ -116,3 +116,20 @@ def test_skew_is_total_variation_distance() -> None:
     assert label_skew(labels, of_all).tolist() == [0.0, 0.5, 0.5, 0.0]
     assert label_skew(labels.sum(axis=0), np.array([30, 15])) == pytest.approx(0.0)
     assert label_skew(np.zeros((3, 0), np.int64), np.zeros(0, np.int64)).tolist() == [0.0] * 3
+
+
+def test_what_is_not_to_be_fitted_is_held() -> None:
+    runs = made(np.random.default_rng(4), 0.0, kept_share=1.0, client_skew=0.0)
+    found = fit_curve(runs, ("batch_size", "epochs", "updates"))
+    assert found.effects["cohort_skew"] == 0.0
+    assert found.effects["epochs"] == pytest.approx(0.6, abs=0.1)
+    assert found.effects["batch_size"] == pytest.approx(-0.5, abs=0.1)
+    assert found.fit.held == ("kept_share", "client_skew", "cohort_skew")
+
+
+def test_with_many_runs_a_tenth_is_left_out_at_a_time() -> None:
+    rng = np.random.default_rng(5)
+    runs = made(rng, 0.01) + made(rng, 0.01)
+    found = fit_curve(runs)
+    assert found.fit.runs == 28
+    assert 0.8 * found.fit.rmse < found.fit.left_out_rmse < 2.0 * found.fit.rmse

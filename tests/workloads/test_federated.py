@@ -296,7 +296,11 @@ def test_a_budget_of_time_ends_the_round_that_is_going_on() -> None:
 
 @pytest.mark.parametrize(
     ("stop", "by"),
-    [({"energy_j": 2.0}, "energy_j"), ({"accuracy": 0.3, "for_rounds": 2}, "accuracy")],
+    [
+        ({"energy_j": 2.0}, "energy_j"),
+        ({"energy_global_j": 2.0}, "energy_global_j"),
+        ({"accuracy": 0.3, "for_rounds": 2}, "accuracy"),
+    ],
 )
 def test_a_job_ends_by_its_rules(stop: dict[str, Any], by: str) -> None:
     result = digits(stop={**stop, "rounds": 40})
@@ -306,6 +310,9 @@ def test_a_job_ends_by_its_rules(stop: dict[str, Any], by: str) -> None:
         assert (rounds.accuracy.tail(2) >= 0.3).all()
         assert result.summary["target_reached"] == 1
         assert result.summary["rounds_to_target"] == len(rounds)
+    elif by == "energy_global_j":
+        spent_j = rounds.energy_global_j.cumsum()
+        assert spent_j.iloc[-1] >= 2.0 > spent_j.iloc[-2]
     else:
         spent_j = rounds.energy_ledger_j.cumsum()
         assert spent_j.iloc[-1] >= 2.0
