@@ -230,7 +230,9 @@ class Study:
                     own = done.frame[done.frame.parameters == name]
                     runs[f"{selection} + {name}"] = own.set_index("seed")
             frames.append(_compared(name_of(case), runs))
-        show(f"{self.workload}: AutoFL and FedGPO, times better than neither", pd.concat(frames))
+        if frames:
+            title = f"{self.workload}: AutoFL and FedGPO, times better than neither"
+            show(title, pd.concat(frames))
 
     def choices(self) -> None:
         """What was chosen, by tier."""
@@ -323,12 +325,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/fedgpo-study"))
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
     arguments = parser.parse_args()
+    only = [name for name in arguments.cases.split(",") if name]
+    known = [name_of(case) for case in Study(arguments.out, (), 1, arguments.workload).conditions()]
+    if not set(only) <= set(known):
+        parser.error(f"--cases: there are {', '.join(known)}")
     study = Study(
         arguments.out,
         parse_seeds(arguments.seeds),
         arguments.jobs,
         arguments.workload,
-        [name for name in arguments.cases.split(",") if name],
+        only,
         arguments.parameters.split(","),
         searches=not arguments.no_grid,
     )

@@ -47,6 +47,7 @@ from edgesim.controllers.pace import (
     ABOVE_40_MBPS,
     Pace,
     is_bad_network,
+    promised_epoch_s,
     promised_training_s,
     promised_transfer_s,
     steps_of,
@@ -709,11 +710,9 @@ def _work_done(observation: SelectionObservation, own: ParticipantOutcome) -> fl
     done = (own.batch_size, own.epochs)
     if done == expected:
         return 1.0
-    clients = observation.clients
     seconds = [
-        clients.steps(own.client, *work)
-        * next(o for o in clients.options(own.client, work[0]) if o.target == own.target).step_s
-        for work in (done, expected)
+        epochs * promised_epoch_s(observation.clients, own.client, own.target, batch_size)
+        for batch_size, epochs in (done, expected)
     ]
     return seconds[0] / seconds[1]
 

@@ -51,7 +51,13 @@ from edgesim.controllers.federated import (
     Whole,
 )
 from edgesim.controllers.learned import load_state
-from edgesim.controllers.pace import Pace, is_bad_network, promised_transfer_s, slowed_by_apps
+from edgesim.controllers.pace import (
+    Pace,
+    is_bad_network,
+    promised_epoch_s,
+    promised_transfer_s,
+    slowed_by_apps,
+)
 from edgesim.controllers.progress import WorkProgress
 from edgesim.controllers.qlearning import Binning
 from edgesim.controllers.slots import Lesson, Setting
@@ -132,13 +138,14 @@ class FedGPOParameters(Choices):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.9
     """The paper's gamma; recalled, medium confidence, and as in AutoFL."""
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """The paper's mu; likewise."""
+    """With ``each``: the paper's mu; likewise. With ``work`` there is none: what a client will spend next time does
+    not hang on what it was told this time."""
     epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of rounds that are explored; recalled, low to medium confidence."""
     explore_rounds: Annotated[int, Field(ge=0)] | None = 80
     """Exploring stops after so many rounds, earlier jobs included; ``null``: never. As in AutoFL."""
     trial_rounds: Annotated[int, Field(ge=0)] = 12
-    """So many rounds at the very beginning are explored all the same: before, nothing is known."""
+    """Of these, all of the first so many are explored: before, nothing is known."""
     credit: Literal["work", "each"] = "work"
     """Who gets the credit for a round's accuracy. ``each``: every participant's state and choice alike, as is
     recalled. ``work``: how much was trained, whoever did it; tables are of joules then."""
@@ -166,7 +173,7 @@ class FedGPOParameters(Choices):
     table: str | None = None
     """Begin with what an earlier run has learned: its ``learned.json``, relative to the scenario file."""
     is_frozen: bool = False
-    """Use ``table`` as it is: neither explore nor learn."""
+    """Use ``table`` as it is: neither explore nor learn. How long clients take goes on being watched."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -199,34 +206,28 @@ class Promises:
         key = (int(clients.group[client]), target, samples)
         found = self._known.get(key)
         if found is None:
-            epoch_s = []
-            for batch_size in self._batches:
-                full, rest = divmod(samples, batch_size)
-                parts = {batch_size: full, rest: 1} if rest else {batch_size: full}
-                sizes = [(size, count) for size, count in parts.items() if count]
-                epoch_s.append(
-                    sum(n * _option(clients, client, target, size).step_s for size, n in sizes)
-                )
-            option = _option(clients, client, target, 1)
+            epoch_s = [
+                promised_epoch_s(clients, client, target, batch_size)
+                for batch_size in self._batches
+            ]
+            option = next(o for o in clients.options(client, 1) if o.target == target)
             seconds = np.array(epoch_s)[self._columns] * self._epochs
             found = self._known[key] = (seconds, option.power_w, option.kind == "cpu")
         return found
-
-
-def _option(clients: Clients, client: int, target: TrainingTarget, batch_size: int) -> Any:
-    return next(o for o in clients.options(client, batch_size) if o.target == target)
 
 
 class Best(NamedTuple):
     """The best that a cohort can do.
 
     Attributes:
-        picked: column of each client; shape ``(clients,)``.
+        picked: column of each client,
+        is_able: and whether it can be back in time; shape ``(clients,)``.
         limit_s: how long the round then takes.
-        worth: sum of values, less what waiting costs.
+        worth: sum of values of those who can, less what waiting costs.
     """
 
     picked: Whole
+    is_able: NDArray[np.bool_]
     limit_s: float
     worth: float
 
@@ -236,8 +237,8 @@ def best_work(values: Real, seconds: Real, waiting_cost: float, deadline_s: floa
 
     For a limit of time, each client's best choice is the one of highest value that keeps it; of
     :data:`_LIMITS_TRIED` limits, the one is taken at which the sum of values, less the cost of the limit,
-    is highest. Who can keep none, or comes too late whatever it does, does what is over soonest, and nobody
-    waits for it.
+    is highest. Who would be too late whatever it does, does what is over soonest; all wait for it until the
+    deadline, so that nothing is saved by haste. Nobody waits for who has no connection.
 
     Args:
         values: of each choice; shape ``(clients, choices)``.
@@ -249,10 +250,13 @@ def best_work(values: Real, seconds: Real, waiting_cost: float, deadline_s: floa
     is_able = fastest_s <= min(deadline_s, 1e300)
     picked: Whole = seconds.argmin(axis=1)
     if not is_able.any():
-        return Best(picked, 0.0, 0.0)
+        return Best(picked, is_able, 0.0, 0.0)
     own_s, own = seconds[is_able], values[is_able]
     least_s = float(fastest_s[is_able].max())
     limits = np.unique(own_s[(own_s >= least_s) & (own_s <= min(deadline_s, 1e300))])
+    is_late = bool((np.isfinite(fastest_s) & ~is_able).any())
+    if is_late:
+        limits = np.array([deadline_s])
     if len(limits) > _LIMITS_TRIED:
         limits = limits[np.linspace(0, len(limits) - 1, _LIMITS_TRIED).round().astype(int)]
     allowed = np.where(own_s <= limits[:, None, None], own, -inf)
@@ -260,7 +264,7 @@ def best_work(values: Real, seconds: Real, waiting_cost: float, deadline_s: floa
     best = int(worth.argmax())
     picked[is_able] = allowed[best].argmax(axis=1)
     took_s = own_s[np.arange(len(own_s)), picked[is_able]].max()
-    return Best(picked, float(took_s), float(worth[best]))
+    return Best(picked, is_able, deadline_s if is_late else float(took_s), float(worth[best]))
 
 
 @dataclass(slots=True)
@@ -313,7 +317,7 @@ class FedGPO:
 
         Q(S, A) += learning_rate * (R + discount * max Q(S', .) - Q(S, A)).
 
-    With ``credit: each``, R is AutoFL's reward of a client, and K has a table of its own, by global state, whose
+    (Without the discount where ``credit`` is ``work``.) With ``credit: each``, R is AutoFL's reward of a client, and K has a table of its own, by global state, whose
     reward is the mean of the participants'.
 
     With ``credit: work``, -Q is the joules of a client's training and sending. What each work gains, g, is
@@ -358,8 +362,13 @@ class FedGPO:
         self._k: int | None = None
         self._state = 0
         self._accuracy = nan  # of the present model
-        self._unforeseen: dict[int, tuple[int, float]] = {}  # by cohort size: rounds, mean seconds
+        self._unforeseen: dict[int, tuple[int, float]] = {}  # by K: rounds, mean seconds
         self._foreseen_s = 0.0
+        self._asked = 0  # K of this round, or all clients if these are fewer
+        self._unjudged: list[
+            tuple[int, int]
+        ] = []  # what has been trained since the model was judged,
+        self._unjudged_rounds = 0  # in so many rounds
         self._price = 0.0  # joules per accuracy, at the last optimum
         self._is_explored = False
         self._saved: Mapping[str, Any] = {}
@@ -394,6 +403,7 @@ class FedGPO:
         self._is_explored = is_drawn and may_explore
         self._round += 1
         cohort = self._observed(observation, chosen, reports, states)
+        self._asked = min(observation.clients_per_round, len(clients))
         idle_w = float(clients.idle_w[clients.group].sum())
         deadline_s = observation.deadline_s if own.masks_late else inf
         draws = self._rng.random((len(chosen), len(self._works)))
@@ -403,7 +413,7 @@ class FedGPO:
         for row, seconds in zip(values, cohort.seconds, strict=True):
             self._pool.append((row, seconds))
         if self._is_explored:
-            cohort.actions = self._at_random(cohort, draws)
+            cohort.actions = self._at_random(cohort, draws, deadline_s)
         elif own.credit == "work":
             cohort.actions = self._at_best_price(cohort, values, idle_w, deadline_s)
             counts = [min(k, len(clients)) for k in own.clients_per_round]
@@ -415,8 +425,9 @@ class FedGPO:
             place = int(self._clients_values().argmax())
         self._k, self._next_k = self._next_k, place
         self._cohort = cohort
-        lasts_s = cohort.seconds[np.arange(len(chosen)), cohort.actions]
-        self._foreseen_s = float(lasts_s[np.isfinite(lasts_s)].max(initial=0.0))
+        own_s = cohort.seconds[np.arange(len(chosen)), cohort.actions]
+        lasts_s = float(own_s[np.isfinite(own_s)].max(initial=0.0))
+        self._foreseen_s = min(lasts_s, observation.deadline_s)
         works = [self._works[action] for action in cohort.actions.tolist()]
         batch_size, epochs = max(set(works), key=lambda work: (works.count(work), work))
         return RoundParameters(
@@ -463,12 +474,13 @@ class FedGPO:
             np.zeros(n, np.int64),
         )
 
-    def _at_random(self, cohort: _Cohort, draws: Real) -> Whole:
+    def _at_random(self, cohort: _Cohort, draws: Real, deadline_s: float) -> Whole:
         """The same B and E for all, but for those whom it would make too slow."""
         if self.parameters.credit == "work":
             draws[:, int(draws[0].argmax())] += 1.0
         if self.parameters.masks_late:
             limit_s = float(cohort.own_s[np.isfinite(cohort.own_s)].max(initial=0.0))
+            limit_s = min(limit_s, deadline_s)
             draws[cohort.seconds > limit_s] -= 10.0
             hopeless = cohort.seconds.min(axis=1) > limit_s
             draws[hopeless] = -cohort.seconds[hopeless]
@@ -484,7 +496,7 @@ class FedGPO:
         if not self.parameters.masks_late:
             cohort = replace(cohort, seconds=np.zeros_like(cohort.seconds))
             idle_w = 0.0
-        rows, picked, unforeseen_s = np.arange(n), None, self._unforeseen_s(n)
+        rows, picked, unforeseen_s = np.arange(n), None, self._unforeseen_s(self._asked)
         for _ in range(10):
             worth = values + self._price * gains
             best = best_work(worth, cohort.seconds, idle_w, deadline_s)
@@ -492,8 +504,9 @@ class FedGPO:
                 break
             picked = best.picked
             waiting_j = idle_w * (best.limit_s + unforeseen_s)
-            joules = waiting_j - float(values[rows, picked].sum())
-            self._price = joules / float(gains[picked].sum())
+            joules = waiting_j - float(values[rows, picked][best.is_able].sum())
+            if best.is_able.any():
+                self._price = joules / float(gains[picked][best.is_able].sum())
         return best.picked
 
     def _best_clients(
@@ -623,26 +636,29 @@ class FedGPO:
         clients: Clients,
     ) -> Lesson | None:
         """Joules to the tables, accuracy to the work that was done."""
-        is_in = np.array([own.status in ("done", "partial") for own in each_outcome])
+        is_in = np.array([own.status == "done" for own in each_outcome])
         joules = np.array([own.compute_j + own.transmit_j for own in each_outcome])
         # Who was cut off has not spent what its work costs.
         cohort.worth = np.where(is_in, -joules, np.nan)
-        rounds, mean = self._unforeseen.get(len(each_outcome), (0, 0.0))
+        rounds, mean = self._unforeseen.get(self._asked, (0, 0.0))
         off_s = outcome.duration_s - self._foreseen_s - mean
         if not self._is_frozen:
             weight = max(1.0 / (rounds + 1), _FORGETS)
-            self._unforeseen[len(each_outcome)] = (rounds + 1, mean + weight * off_s)
+            self._unforeseen[self._asked] = (rounds + 1, mean + weight * off_s)
+        samples = clients.samples
+        self._unjudged_rounds += 1
+        self._unjudged += [
+            (min(own.batch_size, int(samples[own.client])), own.epochs)
+            for own in each_outcome
+            if own.status in ("done", "partial")
+        ]
         gain = outcome.accuracy - outcome.accuracy_before
         if isnan(gain) or outcome.is_failed:
             return None
-        samples = clients.samples
+        work, rounds = self._unjudged, self._unjudged_rounds
+        self._unjudged, self._unjudged_rounds = [], 0
         if not self._is_frozen:
-            work = [
-                (min(own.batch_size, int(samples[own.client])), own.epochs)
-                for own, came in zip(each_outcome, is_in.tolist(), strict=True)
-                if came
-            ]
-            self._progress.learn(outcome.accuracy_before, work, gain)
+            self._progress.learn(outcome.accuracy_before, work, gain / rounds, len(work) / rounds)
         return Lesson(self._price * gain - outcome.energy_global_j, self._is_explored)
 
     def _learn_each(
@@ -659,7 +675,12 @@ class FedGPO:
             return None
         idle_j = np.array(outcome.idle_j)[clients.group[cohort.clients]]
         local_j = idle_j + [each.compute_j + each.transmit_j for each in each_outcome]
-        if self._reference_j is None and local_j.mean() > 0 and outcome.energy_global_j > 0:
+        if (
+            self._reference_j is None
+            and not self._is_frozen
+            and local_j.mean() > 0
+            and outcome.energy_global_j > 0
+        ):
             self._reference_j = (float(local_j.mean()), outcome.energy_global_j)
         unit_local_j, unit_global_j = self._units()
         accuracies = (100.0 * outcome.accuracy, 100.0 * outcome.accuracy_before)
@@ -792,6 +813,7 @@ class FedGPO:
         self._progress.load_state_dict(state["progress"])
         self._pace.load_state_dict(state["pace"])
         self._cohort = self._next_k = self._k = None
+        self._unjudged, self._unjudged_rounds = [], 0
         self._pool.clear()
         self._saved = state
         self._tiers, self._tier_of = [], {}

@@ -18,6 +18,7 @@ from edgesim.controllers.federated import (
     Real,
     Reports,
     TrainingOption,
+    TrainingTarget,
     Whole,
 )
 from edgesim.core.units import BITS_PER_BYTE
@@ -26,6 +27,7 @@ __all__ = [
     "ABOVE_40_MBPS",
     "Pace",
     "is_bad_network",
+    "promised_epoch_s",
     "promised_training_s",
     "promised_transfer_s",
     "slowed_by_apps",
@@ -57,6 +59,21 @@ def is_bad_network(reports: Reports) -> NDArray[np.bool_]:
 def slowed_by_apps(co_cpu: Real) -> Real:
     """What seconds of training on a CPU are to be multiplied by where apps use such a share of it."""
     return 1.0 / (1.0 - np.minimum(co_cpu, _SHARE_OF_CPU))
+
+
+def promised_epoch_s(
+    clients: Clients, client: int, target: TrainingTarget, batch_size: int
+) -> float:
+    """Seconds of one epoch of a client by promise, its last batch being smaller."""
+    full, rest = divmod(int(clients.samples[client]), batch_size)
+    batches = [(batch_size, full)] if full else []
+    batches += [(rest, 1)] if rest else []
+    return sum(
+        count * option.step_s
+        for size, count in batches
+        for option in clients.options(client, size)
+        if option.target == target
+    )
 
 
 def promised_training_s(options: Sequence[TrainingOption], steps: Whole, co_cpu: Real) -> Real:

@@ -16,7 +16,7 @@ rounds; nothing is taken from runs made beforehand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
+from math import log, sqrt
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,15 @@ _OF_GAIN = 11
 
 _BELIEF_ROUNDS = 10
 """What is believed of the noise beforehand counts as so many rounds."""
+
+
+_MOST_GAIN = 20.0
+"""No fit may make more of a round; far above 1, so that it binds only on the way to a fit."""
+
+
+def _capped_exp(values: Real) -> Real:
+    found: Real = np.exp(np.minimum(values, log(_MOST_GAIN)))
+    return found
 
 
 def _log_error(accuracy: float) -> float:
@@ -72,17 +81,24 @@ class WorkProgress:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def learn(self, accuracy: float, work: Sequence[tuple[int, int]], gain: float) -> None:
-        """Take note of a round.
+    def learn(
+        self,
+        accuracy: float,
+        work: Sequence[tuple[int, int]],
+        gain: float,
+        clients: float | None = None,
+    ) -> None:
+        """Take note of a round, or of the mean of some.
 
         Args:
             accuracy: before it, in [0, 1].
-            work: batch size and epochs of every update that counts.
-            gain: of accuracy; negative where it fell.
+            work: batch size and epochs of the updates that count.
+            gain: of accuracy in a round; negative where it fell.
+            clients: updates in a round; by default, all of these.
         """
         if not work:
             return
-        logs = [*np.log(np.array(work, float)).mean(axis=0).tolist(), log(len(work))]
+        logs = [*np.log(np.array(work, float)).mean(axis=0).tolist(), log(clients or len(work))]
         jumps = [now - then for now, then in zip(logs, self._before or logs, strict=True)]
         self._rows.append([_log_error(accuracy), *logs, *jumps, gain])
         self._before = logs
@@ -102,8 +118,7 @@ class WorkProgress:
         logs[:, :2] = np.log(np.array(work, float))
         logs[:, 2] = log(clients)
         stage = np.full(len(work), _log_error(accuracy))
-        found: Real = np.exp(self._features(stage, logs) @ self._found[:_OF_GAIN])
-        return found
+        return _capped_exp(self._features(stage, logs) @ self._found[:_OF_GAIN])
 
     def exponents(self, accuracy: float) -> dict[str, float]:
         """Of B, E and K in the middle of the choices, for a model so good."""
@@ -128,23 +143,21 @@ class WorkProgress:
         jumps = rows[:, 4:7] / self._half
 
         def predicted(theta: Real) -> Real:
-            found: Real = np.exp(np.minimum(features @ theta[:_OF_GAIN], 3.0))
-            return found
+            return _capped_exp(features @ theta[:_OF_GAIN])
 
         def off(theta: Real) -> Real:
             errors = predicted(theta) + jumps @ theta[_OF_GAIN:] - gains
             return np.concatenate([errors / self._noise, (theta - _CENTRE) / _SPREAD])
 
         def slope(theta: Real) -> Real:
-            own = np.hstack([predicted(theta)[:, None] * features, jumps])
+            gain = predicted(theta)
+            own = np.hstack([np.where(gain < _MOST_GAIN, gain, 0.0)[:, None] * features, jumps])
             return np.concatenate([own / self._noise, np.diag(1.0 / _SPREAD)])
 
         self._found = least_squares(off, self._found, jac=slope, method="lm").x
         errors = predicted(self._found) + jumps @ self._found[_OF_GAIN:] - gains
-        # What was believed beforehand counts as ten rounds.
-        self._noise = float(
-            np.sqrt((10.0 * self._believed**2 + errors @ errors) / (10 + len(rows)))
-        )
+        squares = _BELIEF_ROUNDS * self._believed**2 + float(errors @ errors)
+        self._noise = sqrt(squares / (_BELIEF_ROUNDS + len(rows)))
         self._is_stale = False
 
     def state_dict(self) -> dict[str, Any]:

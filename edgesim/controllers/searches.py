@@ -262,22 +262,22 @@ class Search:
         self, observation: ParametersObservation, decision: RoundParameters, outcome: RoundOutcome
     ) -> Lesson | None:
         """Add a round to the trial; when it has enough, tell what came of it."""
-        joules = outcome.energy_global_j
-        if isnan(outcome.accuracy) or isnan(outcome.accuracy_before) or not joules > 0.0:
-            return None
+        is_tried = not self._is_frozen and self._trial is not None
+        is_others = (
+            observation.clients_per_round != decision.clients_per_round
+        )  # K is the last point's
+        if is_tried and (self._rounds or not is_others):
+            if not self._rounds:
+                self._before = _error(outcome.accuracy_before)
+            self._rounds += 1
+            self._joules += outcome.energy_global_j
+        if isnan(outcome.accuracy) or isnan(outcome.accuracy_before):
+            return None  # its joules count all the same, with the next that is judged
         before, after = _error(outcome.accuracy_before), _error(outcome.accuracy)
-        worth = log(before / after) / joules
-        if self._is_frozen or self._trial is None:
-            return Lesson(worth, False)
-        if observation.clients_per_round != decision.clients_per_round and not self._rounds:
-            return Lesson(worth, True)  # the cohort is still the last point's
-        if not self._rounds:
-            self._before = before
-        self._rounds += 1
-        self._joules += joules
-        if self._rounds >= self.parameters.rounds_per_trial:
+        if is_tried and self._rounds >= self.parameters.rounds_per_trial and self._joules > 0.0:
             self._tell(log(self._before / after) / self._joules)
-        return Lesson(worth, True)
+        joules = max(outcome.energy_global_j, 1e-9)
+        return Lesson(log(before / after) / joules, is_tried)
 
     def _tell(self, worth: float) -> None:
         number = self._trial.number
@@ -332,7 +332,8 @@ def _axes(choices: Choices) -> dict[str, tuple[int, ...]]:
 
 
 def _error(accuracy: float) -> float:
-    return max(1.0 - accuracy, 1e-3)
+    """1 where accuracy is not known: of a model that knows nothing."""
+    return 1.0 if isnan(accuracy) else max(1.0 - accuracy, 1e-3)
 
 
 class AdaptiveBatchParameters(Schema):

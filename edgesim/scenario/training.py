@@ -170,7 +170,7 @@ def _in_earlier_jobs(
     limit_j = inf
     for number in range(jobs):
         seed = streams.key("earlier job", str(number)) % 2**62
-        run, runs = 0, 1
+        begun_with, run, runs = learned, 0, 1
         while run < runs:
             scenario = _earlier(loaded.scenario, seed, limit_j)
             tables = Recorder(None, ["rounds"])
@@ -180,23 +180,31 @@ def _in_earlier_jobs(
             controllers = world.learners
             if not controllers:
                 return {}
+            # Who searches wants the same job again and again (see FixedBest); all others begin each of
+            # these runs with what they knew before the job, so that its points are judged alike.
+            searching = {
+                seat: each
+                for seat, each in controllers.items()
+                if run < getattr(each, "runs_per_job", 0)
+            }
             for seat, controller in sorted(controllers.items()):
-                if seat in learned:
-                    controller.load_state_dict(learned[seat])
-                if hasattr(controller, "search"):
+                known = learned if hasattr(controller, "runs_per_job") else begun_with
+                if seat in known:
+                    controller.load_state_dict(known[seat])
+                if seat in searching:
                     controller.search()
-            # Who searches wants the same job again and again; see FixedBest.
             runs = max(getattr(each, "runs_per_job", 1) for each in controllers.values())
             begun, share = number + run / runs, 1.0 / runs
             world.run(_shifted(progress, begun / jobs, share / jobs))
             summary = world.finish()
             rounds = tables.finish()["rounds"]
             told = federated_summary(rounds, {k: j.story() for k, j in world.federated.items()})
-            for seat, controller in controllers.items():
-                if hasattr(controller, "conclude"):
-                    controller.conclude(_of_job(told, seat))
+            for seat, controller in searching.items():
+                controller.conclude(_of_job(told, seat))
             learned = {seat: each.state_dict() for seat, each in sorted(controllers.items())}
-            limit_j = max(getattr(each, "energy_limit_j", inf) for each in controllers.values())
+            # A limit is one job's; with several jobs there is none.
+            limits_j = [each.energy_limit_j for each in searching.values()]
+            limit_j = limits_j[0] if len(world.federated) == len(limits_j) == 1 else inf
             spent["runs"] += 1
             spent["energy_j"] += summary["energy_j"]
             spent["rounds"] += rounds.num_rows

@@ -328,15 +328,16 @@ def test_a_point_is_judged_over_all_its_rounds_but_not_by_the_last_points_cohort
     assert worth == pytest.approx(log(0.5 / 0.2) / 12.0)
 
 
-def test_an_unjudged_round_is_left_out() -> None:
+def test_what_unjudged_rounds_spend_counts() -> None:
     own = made(Search, batch_sizes=[8], epochs=[5], clients_per_round=[3], rounds_per_trial=1)
     seen = asked(chosen=range(3), clients_per_round=3)
     told = own.decide(seen)
-    for took in (outcome(nan, 0.4), outcome(0.5, nan), outcome(0.5, 0.4, joules=0.0)):
-        assert own.learn(seen, told, took) is None
+    for _ in range(4):
+        assert own.learn(seen, told, outcome(nan, 0.4, joules=3.0)) is None
     assert own.state_dict()["trials"] == []
-    own.learn(seen, told, outcome(0.5, 0.4))
-    assert len(own.state_dict()["trials"]) == 1
+    own.learn(seen, told, outcome(0.5, 0.4, joules=3.0))
+    ((_, worth, _),) = own.state_dict()["trials"]
+    assert worth == pytest.approx(log(0.6 / 0.5) / 15.0)
 
 
 def test_a_point_tried_twice_is_worth_its_mean() -> None:
