@@ -95,6 +95,10 @@ _DOUBT_ROUNDS = 2
 _FORGETS = 0.1
 """Weight of the newest round there once there are ten."""
 
+_LEAST_GAIN = 3.0
+"""So many times the noise must accuracy have risen over all rounds before it is asked what gains most: where all
+work gains nothing, the least would be done, for ever."""
+
 _COHORTS_DRAWN = 4
 """And cohorts of each K that are drawn of them."""
 
@@ -184,6 +188,12 @@ class FedGPOParameters(Choices):
             if found != "promised" and found[0] > found[1]:
                 raise ValueError(f"{name}: the first value must not be above the second")
         return self
+
+
+def _nearest(choices: Sequence[tuple[int, ...]], wanted: tuple[int, ...]) -> int:
+    """The place of the choice that is nearest, by ratios."""
+    off = np.abs(np.log(np.array(choices, float)) - np.log(np.array(wanted, float)))
+    return int(off.sum(axis=1).argmin())
 
 
 class Promises:
@@ -358,6 +368,7 @@ class FedGPO:
         self._pool: deque[tuple[Real, Real]] = deque(maxlen=_REMEMBERED)
         self._cohort: _Cohort | None = None
         # Places of the K of the next round, and of this one's; the first round's is the job's own.
+        self._own_k = 0
         self._next_k: int | None = None
         self._k: int | None = None
         self._state = 0
@@ -404,6 +415,8 @@ class FedGPO:
         self._round += 1
         cohort = self._observed(observation, chosen, reports, states)
         self._asked = min(observation.clients_per_round, len(clients))
+        if self._next_k is None:
+            self._own_k = observation.clients_per_round
         idle_w = float(clients.idle_w[clients.group].sum())
         deadline_s = observation.deadline_s if own.masks_late else inf
         draws = self._rng.random((len(chosen), len(self._works)))
@@ -414,6 +427,10 @@ class FedGPO:
             self._pool.append((row, seconds))
         if self._is_explored:
             cohort.actions = self._at_random(cohort, draws, deadline_s)
+        elif own.credit == "work" and self._is_stuck():
+            # What the job itself says is meant to make a difference.
+            cohort.actions[:] = _nearest(own.works, (observation.batch_size, observation.epochs))
+            place = _nearest([(k,) for k in own.clients_per_round], (self._own_k,))
         elif own.credit == "work":
             cohort.actions = self._at_best_price(cohort, values, idle_w, deadline_s)
             counts = [min(k, len(clients)) for k in own.clients_per_round]
@@ -486,6 +503,11 @@ class FedGPO:
             draws[hopeless] = -cohort.seconds[hopeless]
         found: Whole = draws.argmax(axis=1)
         return found
+
+    def _is_stuck(self) -> bool:
+        """Whether nothing that was tried, earlier jobs included, has made a difference."""
+        least = _LEAST_GAIN * self.parameters.accuracy_noise
+        return len(self._progress) > 0 and self._progress.total < least
 
     def _at_best_price(
         self, cohort: _Cohort, values: Real, idle_w: float, deadline_s: float

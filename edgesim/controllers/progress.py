@@ -105,6 +105,11 @@ class WorkProgress:
         del self._rows[:-_KEPT]
         self._is_stale = True
 
+    @property
+    def total(self) -> float:
+        """What all the rounds that it remembers have gained."""
+        return sum(row[-1] for row in self._rows)
+
     def gains(self, accuracy: float, work: Sequence[tuple[int, int]], clients: int) -> Real:
         """What each kind of work should gain in a round; shape ``(work,)``, positive.
 

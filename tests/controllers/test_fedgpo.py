@@ -750,10 +750,10 @@ def test_it_goes_on_alike_from_a_file(parameters: dict[str, Any], tmp_path: Path
 
 
 def test_who_goes_on_decides_the_same_as_who_never_stopped() -> None:
-    one, seen = made(epsilon=0.0), asked()
+    one, seen = made(epsilon=0.0, accuracy_noise=0.001), asked()
     played(one, seen, 20)
     one.decide(seen)  # all that it has been taught is in use
-    other = made(epsilon=0.0)
+    other = made(epsilon=0.0, accuracy_noise=0.001)
     other.load_state_dict(one.state_dict())
     assert other._price == one._price > 0.0
     assert one.decide(seen).own == other.decide(seen).own
@@ -858,3 +858,14 @@ def test_no_trial_is_late_that_need_not_be() -> None:
         assert own._cohort is not None
         late = own._cohort.seconds[np.arange(len(told.own)), own._cohort.actions] > 5.0
         assert (own._cohort.seconds[late].min(axis=1) > 5.0).all()
+
+
+def test_while_nothing_gains_it_does_as_the_job_says() -> None:
+    own = made(**GREEDY, batch_sizes=[1, 8, 32], epochs=[1, 5, 10], clients_per_round=[1, 3, 9])
+    seen = asked(batch_size=8, epochs=10, clients_per_round=3)
+    for gained, works in ((0.0, 1), (0.0, 1), (0.5, 1), (0.0, 0)):
+        told = own.decide(seen)
+        stuck = {(8, 10)} == set(told.own.values()) and told.clients_per_round == 3
+        own.learn(seen, told, outcome(seen, told, accuracy=0.1 + gained, before=0.1))
+        if own._round > 1:  # before, nothing has been tried
+            assert stuck == bool(works)
