@@ -31,7 +31,8 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from study_tables import show
+import study_tables
+from study_tables import conditions, show
 
 from edgesim.results.federated import (
     late_share,
@@ -41,7 +42,6 @@ from edgesim.results.federated import (
 )
 from edgesim.results.result import load_result
 from edgesim.scenario.load import axes
-from edgesim.scenario.matrix import cases
 from edgesim.sweep import SweepResult, sweep
 from edgesim.sweep.plan import parse_seeds
 
@@ -90,10 +90,8 @@ BY_ROUND = 40
 
 
 def name_of(case: Mapping[str, str]) -> str:
-    """A case in words: the points that are not the first of their axis."""
-    points = axes(SCENARIO)
-    other = [p for axis, p in case.items() if axis != "workload" and p != points[axis][0]]
-    return ", ".join(other) or "default"
+    """A case in words."""
+    return study_tables.name_of(SCENARIO, case)
 
 
 class Study:
@@ -117,11 +115,7 @@ class Study:
 
     def cases(self) -> Iterable[dict[str, str]]:
         """Every point of each axis in turn, of this workload."""
-        points = {axis: names for axis, names in axes(SCENARIO).items() if axis != "workload"}
-        for case in cases(points):
-            full = {"workload": self.workload, **case}
-            if not self.only or name_of(full) in self.only:
-                yield full
+        return conditions(SCENARIO, self.workload, self.only)
 
     def run(
         self,

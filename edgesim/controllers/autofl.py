@@ -62,6 +62,7 @@ __all__ = [
     "GLOBAL_EDGES",
     "LOCAL_EDGES",
     "AutoFL",
+    "LocalStates",
     "accuracy_worth",
     "classes_of",
     "layers",
@@ -110,6 +111,39 @@ def classes_of(labels: NDArray[np.int64], presence: float) -> Real:
     even = labels.sum(axis=1, keepdims=True) / labels.shape[1]
     found: Real = ((labels >= presence * even) & (labels > 0)).mean(axis=1)
     return found
+
+
+class LocalStates:
+    """Numbers the local states of clients (table 1).
+
+    Args:
+        class_edges: where the bins of data begin, as shares of all classes.
+        presence: see :func:`classes_of`.
+
+    Attributes:
+        states: how many there are.
+    """
+
+    def __init__(self, class_edges: tuple[float, float], presence: float) -> None:
+        low, high = class_edges
+        edges = {**LOCAL_EDGES, "classes": (low - 1e-9, high - 1e-9)}
+        self._bins = Binning(list(edges.values()))
+        self.states = self._bins.states
+        self._presence = presence
+        self._classes: Real | None = None  # of all clients of the job
+
+    def of(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
+        """The number of each of these clients' state."""
+        if self._classes is None or len(self._classes) != len(clients):
+            self._classes = classes_of(clients.labels, self._presence)
+        return self._bins.states_of(
+            [
+                reports.co_cpu,
+                reports.co_mem,
+                np.minimum(reports.up_bps, reports.down_bps),
+                self._classes[chosen],
+            ]
+        )
 
 
 def reward(
@@ -304,16 +338,13 @@ class AutoFL:
     def __init__(self, setting: Setting) -> None:
         self.parameters: AutoFLParameters = setting.parameters or AutoFLParameters()
         self._rng = setting.rng
-        low, high = self.parameters.class_edges
-        edges = {**LOCAL_EDGES, "classes": (low - 1e-9, high - 1e-9)}
-        self._local = Binning(list(edges.values()))
+        self._local = LocalStates(self.parameters.class_edges, self.parameters.class_presence)
         self._global = Binning(list(GLOBAL_EDGES.values()))
         self._pace = Pace(self.parameters.caution)
         self._is_frozen = self.parameters.is_frozen
         self._tiers: list[_Tier] = []
         self._tier_of: dict[str, int] = {}
         self._options: dict[tuple[int, int], tuple[int, tuple[TrainingOption, ...]]] = {}
-        self._classes: Real | None = None
         self._round = 0  # rounds decided, earlier jobs included
         self._reference_j: tuple[float, float] | None = None
         self._data: dict[int, Real] = {}  # by global state: the worth of each data state
@@ -336,7 +367,7 @@ class AutoFL:
         """The clients of highest value, each at its best target; now and then others."""
         own, clients, eligible = self.parameters, observation.clients, observation.eligible
         reports = clients.reports(eligible)
-        states = self._local_states(clients, eligible, reports)
+        states = self._local.of(clients, eligible, reports)
         is_bad = is_bad_network(reports)
         self._learn_from_next(clients, eligible, states)
         self._state = self._global_state(observation)
@@ -429,19 +460,6 @@ class AutoFL:
             found = known[self._nearest(state, known)].copy() if known else np.zeros(DATA_STATES)
             self._data[state] = found
         return found
-
-    def _local_states(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
-        """The number of each client's local state."""
-        if self._classes is None or len(self._classes) != len(clients):
-            self._classes = classes_of(clients.labels, self.parameters.class_presence)
-        return self._local.states_of(
-            [
-                reports.co_cpu,
-                reports.co_mem,
-                np.minimum(reports.up_bps, reports.down_bps),
-                self._classes[chosen],
-            ]
-        )
 
     def _global_state(self, observation: SelectionObservation) -> int:
         return self._global.state(
@@ -587,7 +605,7 @@ class AutoFL:
         away = np.flatnonzero(eligible[places] != chosen.clients)
         if len(away):
             asked = chosen.clients[away]
-            now[away] = self._local_states(clients, asked, clients.reports(asked))
+            now[away] = self._local.of(clients, asked, clients.reports(asked))
         self._update(chosen, now)
 
     def _update(self, chosen: _Chosen, next_states: Whole) -> None:

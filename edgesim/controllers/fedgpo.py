@@ -32,10 +32,9 @@ from pydantic import Field, field_validator, model_validator
 
 from edgesim.controllers.autofl import (
     GLOBAL_EDGES,
-    LOCAL_EDGES,
     LOCAL_STATES,
+    LocalStates,
     Share,
-    classes_of,
     layers,
     reward,
 )
@@ -90,17 +89,18 @@ _REMEMBERED = 60
 """Participants by whom it judges what another K would cost."""
 
 _DOUBT_ROUNDS = 2
-"""How long rounds of one K lasted beyond what was foreseen is believed like so many rounds of every K."""
+"""How long rounds of one K lasted beyond what was foreseen is believed like so many rounds of every K;
+assumed."""
 
 _FORGETS = 0.1
 """Weight of the newest round there once there are ten."""
 
 _LEAST_GAIN = 3.0
 """So many times the noise must accuracy have risen over all rounds before it is asked what gains most: where all
-work gains nothing, the least would be done, for ever."""
+work gains nothing, the least would be done, for ever. Assumed."""
 
 _COHORTS_DRAWN = 4
-"""And cohorts of each K that are drawn of them."""
+"""And cohorts of each K that are drawn of them; assumed, as is the number of participants."""
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(strict=False)]
 
@@ -348,8 +348,7 @@ class FedGPO:
         self.parameters: FedGPOParameters = setting.parameters or FedGPOParameters()
         own = self.parameters
         self._rng = setting.rng
-        low, high = own.class_edges
-        self._local = Binning(list({**LOCAL_EDGES, "classes": (low - 1e-9, high - 1e-9)}.values()))
+        self._local = LocalStates(own.class_edges, own.class_presence)
         self._global = Binning(list(STATE_EDGES.values()))
         self._works = own.works
         self._promises = Promises(self._works)
@@ -362,7 +361,6 @@ class FedGPO:
         self._tiers: list[_Tier] = []
         self._tier_of: dict[str, int] = {}
         self._of_clients: dict[int, Real] = {}  # by global state: the value of each K
-        self._classes: Real | None = None
         self._round = 0
         self._reference_j: tuple[float, float] | None = None
         self._pool: deque[tuple[Real, Real]] = deque(maxlen=_REMEMBERED)
@@ -402,7 +400,7 @@ class FedGPO:
         own, clients = self.parameters, observation.clients
         chosen = np.array([each.client for each in observation.cohort], np.int64)
         reports = clients.reports(chosen)
-        states = self._local_states(clients, chosen, reports)
+        states = self._local.of(clients, chosen, reports)
         self._learn_from_next(clients, chosen, states)
         self._state = self._global.state(layers(observation.model))
         self._accuracy = observation.accuracy
@@ -566,19 +564,6 @@ class FedGPO:
         rounds, mean = self._unforeseen.get(clients, (0, 0.0))
         return max((rounds * mean + _DOUBT_ROUNDS * usual) / (rounds + _DOUBT_ROUNDS), 0.0)
 
-    def _local_states(self, clients: Clients, chosen: Whole, reports: Reports) -> Whole:
-        """The number of each client's local state."""
-        if self._classes is None or len(self._classes) != len(clients):
-            self._classes = classes_of(clients.labels, self.parameters.class_presence)
-        return self._local.states_of(
-            [
-                reports.co_cpu,
-                reports.co_mem,
-                np.minimum(reports.up_bps, reports.down_bps),
-                self._classes[chosen],
-            ]
-        )
-
     def _tier(self, profile: str, promised_j: Real) -> int:
         """The number of a profile's tier; its first client's promises begin its table."""
         number = self._tier_of.get(profile)
@@ -732,7 +717,7 @@ class FedGPO:
         if cohort is None or cohort.worth is None or self._is_frozen:
             return
         self._update(
-            cohort, self._local_states(clients, cohort.clients, clients.reports(cohort.clients))
+            cohort, self._local.of(clients, cohort.clients, clients.reports(cohort.clients))
         )
 
     def _update(self, cohort: _Cohort, next_states: Whole) -> None:

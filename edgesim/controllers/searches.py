@@ -222,17 +222,10 @@ class Search:
         return max(sorted(found), key=lambda point: sum(found[point]) / len(found[point]))
 
     def _tried(self) -> Point:
-        optuna = _optuna()
         if self._study is None:
             self._study = self._made()
         if self._trial is None:
-            own = self.parameters
-            self._trial = self._study.ask(
-                {
-                    name: optuna.distributions.CategoricalDistribution(values)
-                    for name, values in _axes(own).items()
-                }
-            )
+            self._trial = self._study.ask(_distributions(self.parameters))
         return Point(**self._trial.params)
 
     def _made(self) -> Any:
@@ -246,10 +239,7 @@ class Search:
                 seed=self._seed, population_size=self.parameters.population
             )
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        axes = {
-            name: optuna.distributions.CategoricalDistribution(values)
-            for name, values in _axes(self.parameters).items()
-        }
+        axes = _distributions(self.parameters)
         for point, worth, notes in self._told:
             study.add_trial(
                 optuna.trial.create_trial(
@@ -321,6 +311,12 @@ def _optuna() -> Any:
         import optuna
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
+
+
+def _distributions(choices: Choices) -> dict[str, Any]:
+    """The choices as Optuna has them."""
+    categorical = _optuna().distributions.CategoricalDistribution
+    return {name: categorical(values) for name, values in _axes(choices).items()}
 
 
 def _axes(choices: Choices) -> dict[str, tuple[int, ...]]:
