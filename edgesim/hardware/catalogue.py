@@ -20,6 +20,7 @@ from edgesim.hardware.profiles import (
     AppProfile,
     BatteryProfile,
     ByPrecision,
+    CameraProfile,
     CellProfile,
     LatencyRow,
     LteProfile,
@@ -41,6 +42,7 @@ from edgesim.hardware.specs import (
     SEGMENTS,
     AppSpec,
     BatterySpec,
+    CameraSpec,
     ChargingBand,
     PhoneSpec,
     ServerSpec,
@@ -48,6 +50,7 @@ from edgesim.hardware.specs import (
     Trip,
     ideal_battery,
 )
+from edgesim.learning.isp.camera import Camera, Isp, Sensor
 from edgesim.network.lte import LtePower
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import Level, ProcessorSpec
@@ -179,6 +182,7 @@ class Catalogue:
             thermal=thermal,
             memory_bps=soc.memory_bandwidth_gbps.value * 1e9,
             lte=_lte(profile.lte, scale) if profile.lte else None,
+            camera=_camera(document, profile.camera, scale) if profile.camera else None,
         )
 
     def _battery(self, document: Document, battery: BatteryProfile) -> BatterySpec:
@@ -385,6 +389,29 @@ def _lte(lte: LteProfile, scale: float) -> LtePower:
         tail_w=lte.tail_w.value * scale,
         drx_cycle_s=ms_to_s(lte.drx_cycle_ms.value),
         paging_cycle_s=ms_to_s(lte.paging_cycle_ms.value),
+    )
+
+
+def _camera(document: Document, camera: CameraProfile, scale: float) -> CameraSpec:
+    """A camera in SI units; refuses a sensor that cannot be."""
+    red, green, blue = (tuple(row) for row in camera.sensor.response)
+    numbers = camera.sensor.model_dump(exclude={"source", "response"})
+    look = camera.isp.model_dump(exclude={"source", "cast"})
+    cast_red, cast_blue = camera.isp.cast
+    try:
+        optics = Camera(
+            Sensor(response=(red, green, blue), **numbers),  # type: ignore[arg-type]
+            Isp(cast=(cast_red, cast_blue), **look),
+        )
+    except EdgesimError as error:
+        raise ConfigError([document.problem(("camera", "sensor"), str(error))]) from None
+    return CameraSpec(
+        pixels=camera.megapixels.value * 1e6,
+        power_w=camera.power_w.value * scale,
+        open_s=ms_to_s(camera.open_ms.value),
+        frame_s=ms_to_s(camera.frame_ms.value),
+        isp_pixels_per_s=camera.isp_mpixels_per_s.value * 1e6,
+        optics=optics,
     )
 
 

@@ -628,6 +628,58 @@ class ThermalProfile(Schema):
     trips: Annotated[list[TripRow], AfterValidator(_trips_in_order)] = []
 
 
+Row = Annotated[list[Annotated[float, Field(ge=-10, le=10)]], Field(min_length=3, max_length=3)]
+
+
+class SensorProfile(Schema):
+    """A camera's sensor and lens; the meaning of each number is that of :class:`~edgesim.learning.isp.Sensor`."""
+
+    response: Annotated[list[Row], Field(min_length=3, max_length=3)]
+    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+    exposure: Annotated[float, Field(ge=1e-3, le=1e3)]
+    vignetting: Annotated[float, Field(ge=0, le=0.99)]
+    blur_px: Annotated[float, Field(ge=0, le=100)]
+    full_well_e: Annotated[float, Field(ge=1, le=1e9)]
+    read_noise_e: Annotated[float, Field(ge=0, le=1e6)]
+    bits: Annotated[int, Field(ge=1, le=16)]
+    source: Text
+
+
+class IspProfile(Schema):
+    """What a camera makes of RAW; the meaning of each key is that of :class:`~edgesim.learning.isp.Isp`."""
+
+    denoise: Literal["impulse", "none", "bayes_shrink"]
+    demosaic: Literal["malvar2004", "binning", "menon2007"]
+    white_balance: Literal["gray_world", "none", "white_patch"]
+    gamut: Literal["srgb", "none", "prophoto"]
+    tone: Literal["srgb_gamma", "none", "equalised"]
+    compression: Literal["jpeg_85", "none", "jpeg_50"]
+    cast: Annotated[
+        list[Annotated[float, Field(ge=-3, le=3)]], Field(min_length=2, max_length=2)
+    ] = [0.0, 0.0]
+    saturation: Annotated[float, Field(ge=0, le=3)] = 1.0
+    tone_exponent: Annotated[float, Field(ge=-3, le=3)] = 0.0
+    s_curve: Annotated[float, Field(ge=0, le=1)] = 0.0
+    source: Text
+
+
+class CameraProfile(Schema):
+    """A phone's rear camera: what it costs to use it, and what its pictures look like."""
+
+    megapixels: PositiveQuantity
+    """Of a photograph."""
+    power_w: BusyPhoneWatts
+    """While it is open, sensor and image signal processor together."""
+    open_ms: Quantity
+    """From closed to the first frame's beginning."""
+    frame_ms: PositiveQuantity
+    """Of one frame: exposing it and reading it out."""
+    isp_mpixels_per_s: PositiveQuantity
+    """Megapixels that its image signal processor works off in a second."""
+    sensor: SensorProfile
+    isp: IspProfile
+
+
 class PhoneProfile(Schema):
     """A phone."""
 
@@ -642,6 +694,8 @@ class PhoneProfile(Schema):
     """Default: it has none, or nothing is known of it."""
     screen: ScreenProfile | None = None
     """Default: it has none, and cannot be used by anybody."""
+    camera: CameraProfile | None = None
+    """Default: it has none, or nothing is known of it."""
     memory: MemoryProfile | None = None
     """Default: any number of models fits, and none needs loading."""
     thermal: ThermalProfile | None = None

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import inf
 
+from edgesim.learning.isp.camera import Camera
 from edgesim.network.lte import LtePower
 from edgesim.network.wifi import WifiPower
 from edgesim.nn.cost import ProcessorSpec
@@ -16,6 +17,7 @@ __all__ = [
     "SEGMENTS",
     "AppSpec",
     "BatterySpec",
+    "CameraSpec",
     "ChargingBand",
     "PhoneSpec",
     "ServerSpec",
@@ -135,6 +137,27 @@ class AppSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """A phone's rear camera.
+
+    Attributes:
+        pixels: of a photograph.
+        power_w: while it is open.
+        open_s: from closed to the first frame's beginning.
+        frame_s: of one frame.
+        isp_pixels_per_s: what its image signal processor works off.
+        optics: what its pictures look like.
+    """
+
+    pixels: float
+    power_w: float
+    open_s: float
+    frame_s: float
+    isp_pixels_per_s: float
+    optics: Camera
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneSpec:
     """A phone in SI units, ready to be built; from :meth:`Catalogue.phone`.
 
@@ -151,7 +174,8 @@ class PhoneSpec:
         storage_bps: bytes per second read from storage; infinity if the profile does not say.
         thermal: how it warms up; ``None``: it does not.
         memory_bps: peak bandwidth of the memory, bytes per second.
-        lte: its LTE modem; ``None`` if the profile has none. Nothing draws it yet.
+        lte: its LTE modem; ``None`` if the profile has none.
+        camera: its camera; ``None`` if the profile has none.
     """
 
     profile: str
@@ -167,6 +191,7 @@ class PhoneSpec:
     thermal: ThermalSpec | None = None
     memory_bps: float = inf
     lte: LtePower | None = None
+    camera: CameraSpec | None = None
 
     @property
     def peak_w(self) -> float:
@@ -181,6 +206,7 @@ class PhoneSpec:
             + self.screen_on_w
             + self.screen_full_w
             + self.wifi.peak_w
+            + (self.camera.power_w if self.camera is not None else 0.0)
         )
 
     @property
