@@ -166,7 +166,7 @@ _ALL = (
         {
             "job": "text",
             "round": "whole",  # 0 for the first model
-            "group": "text",  # all, class NAME
+            "group": "text",  # all, class NAME, device PROFILE
             "accuracy": "real",
             "loss": "real",
             "samples": "whole",

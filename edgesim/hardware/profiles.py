@@ -650,7 +650,7 @@ class IspProfile(Schema):
 
     denoise: Literal["impulse", "none", "bayes_shrink"]
     demosaic: Literal["malvar2004", "binning", "menon2007"]
-    white_balance: Literal["gray_world", "none", "white_patch"]
+    white_balance: Literal["gray_world", "none", "white_patch", "illuminant"]
     gamut: Literal["srgb", "none", "prophoto"]
     tone: Literal["srgb_gamma", "none", "equalised"]
     compression: Literal["jpeg_85", "none", "jpeg_50"]

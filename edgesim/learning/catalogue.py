@@ -91,6 +91,7 @@ MODELS: Mapping[str, Entry] = {
     "logistic": Entry("models:logistic", "multinomial logistic regression", 1),
     "mlp": Entry("models:mlp", "multi-layer perceptron with ReLU", 1),
     "cnn": Entry("models:cnn", "the CNN of CNN-MNIST", 1),
+    "strided_cnn": Entry("models:strided_cnn", "a small CNN of strided convolutions", 1),
     "mobilenet": Entry("models:mobilenet", "a small MobileNet with group normalisation", 1),
     "lstm": Entry("models:lstm", "the LSTM of LSTM-Shakespeare", 1),
 }

@@ -64,6 +64,8 @@ class Dataset:
         classes: their names, by label.
         tokens: of sequences, how many different tokens there are; 0 for all else.
         source: where it is from.
+        source_names: what the samples' ``sources`` are called, by their numbers; empty if they have no
+            names.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Dataset:
     classes: tuple[str, ...]
     tokens: int = 0
     source: str = ""
+    source_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, samples in {"train": self.train, "test": self.test}.items():
@@ -96,7 +99,8 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that it holds."""
-        found = hashlib.sha256(repr((self.classes, self.tokens)).encode())
+        named = (self.source_names,) if self.source_names else ()
+        found = hashlib.sha256(repr((self.classes, self.tokens, *named)).encode())
         for samples in (self.train, self.test):
             for array in (samples.inputs, samples.labels, samples.sources):
                 found.update(f"{array.dtype.str}{array.shape}".encode())

@@ -45,21 +45,21 @@ def evaluate(
     layout: Layout,
     weights: torch.Tensor,
     samples: Samples,
-    groups: Rows | None = None,
+    groupings: Sequence[Rows] = (),
     *,
     batch: int = 500,
-) -> tuple[Scores, dict[int, Scores]]:
+) -> tuple[Scores, list[dict[int, Scores]]]:
     """Judge a model.
 
     Args:
         layout: of the model, whose own weights stay as they are.
         weights: flat.
         samples: to judge it by.
-        groups: shape ``(n,)``: which group each sample is of (device type, class, client).
+        groupings: each of shape ``(n,)``: which group each sample is of (device type, class, client).
         batch: how many at once.
 
     Returns:
-        The scores over all samples, and those of each group.
+        The scores over all samples, and for each grouping those of its groups.
     """
     held, was_training = layout.read(), layout.module.training
     layout.write(weights)
@@ -79,8 +79,8 @@ def evaluate(
     def over(chosen: Any) -> Scores:
         return Scores(float(hit[chosen].mean()), float(loss[chosen].mean()), int(hit[chosen].size))
 
-    by_group = {} if groups is None else {int(g): over(groups == g) for g in np.unique(groups)}
-    return over(slice(None)), by_group
+    parts = [{int(g): over(groups == g) for g in np.unique(groups)} for groups in groupings]
+    return over(slice(None)), parts
 
 
 class Scaffold:
@@ -248,8 +248,10 @@ class Federation:
         return Round(self.rounds, tuple(updates), scores, uplink)
 
     def evaluate(self, groups: Rows | None = None) -> tuple[Scores, dict[int, Scores]]:
-        """Judge the present model on the test samples; see :func:`evaluate`."""
-        return evaluate(self.layout, self.weights, self.dataset.test, groups)
+        """Judge the present model on the test samples, and on each group of them."""
+        groupings = [] if groups is None else [groups]
+        scores, parts = evaluate(self.layout, self.weights, self.dataset.test, groupings)
+        return scores, parts[0] if parts else {}
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes from round to round."""

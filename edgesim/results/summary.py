@@ -51,13 +51,18 @@ def inference_summary(requests: pa.Table, jobs: Sequence[str]) -> dict[str, Scal
     return summary
 
 
+LAST_EVALUATIONS = 4
+"""Accuracies by type of device are means over so many judgements: from one to the next they jump."""
+
+
 def federated_summary(
-    rounds: pa.Table, stories: Mapping[str, Mapping[str, Scalar]]
+    rounds: pa.Table, evaluations: pa.Table, stories: Mapping[str, Mapping[str, Scalar]]
 ) -> dict[str, Scalar]:
     """The numbers of the federated jobs.
 
     Args:
         rounds: the table ``rounds``.
+        evaluations: the table ``evaluations``.
         stories: by job, what it says of itself: ``stopped_by``, ``accuracy_source``,
             ``target_accuracy`` and ``for_rounds`` (null target for none).
 
@@ -70,13 +75,17 @@ def federated_summary(
         asked (null without one); and, at the last of those rounds, or at the end where it was not
         reached, ``rounds_to_target``, ``time_to_target_s``, ``energy_local_to_target_j``,
         ``energy_global_to_target_j``. ``accuracy_source``, ``accuracy_rmse`` (where fitted),
-        ``cost_model`` (where time and energy are another model's) and ``stopped_by`` as the job says. With several
+        ``cost_model`` (where time and energy are another model's) and ``stopped_by`` as the job says. Where it is
+        judged by type of device: ``device_accuracy_mean``, ``device_accuracy_worst`` and
+        ``device_accuracy_variance_pp2``, the population variance over the types in squared percentage points;
+        each type's accuracy is its mean over the last :data:`LAST_EVALUATIONS` judgements. With several
         jobs, prefixed ``JOB.``.
     """
     summary: dict[str, Scalar] = {}
     for job, story in sorted(stories.items()):
         rows = rounds.filter(pc.equal(rounds["job"], job))
-        own = _of_rounds(rows, story)
+        judged = evaluations.filter(pc.equal(evaluations["job"], job))
+        own = _of_rounds(rows, story) | _of_devices(judged)
         prefix = f"{job}." if len(stories) > 1 else ""
         summary |= {f"{prefix}{key}": value for key, value in own.items()}
     return summary
@@ -113,6 +122,22 @@ def _of_rounds(rows: pa.Table, story: Mapping[str, Scalar]) -> dict[str, Scalar]
         "time_to_target_s": float(ends_s[end - 1]) - first_s if end else 0.0,
         "energy_local_to_target_j": float(np.sum(values["energy_local_j"][:end])),
         "energy_global_to_target_j": float(np.sum(values["energy_global_j"][:end])),
+    }
+
+
+def _of_devices(rows: pa.Table) -> dict[str, Scalar]:
+    """How well each type of device is served, over the last judgements."""
+    rows = rows.filter(pc.starts_with(rows["group"], "device "))
+    if not rows.num_rows:
+        return {}
+    rounds, groups = rows["round"].to_numpy(), np.array(rows["group"].to_pylist())
+    accuracy = rows["accuracy"].to_numpy()
+    is_last = np.isin(rounds, np.unique(rounds)[-LAST_EVALUATIONS:])
+    means = [accuracy[is_last & (groups == group)].mean() for group in np.unique(groups)]
+    return {
+        "device_accuracy_mean": float(np.mean(means)),
+        "device_accuracy_variance_pp2": float(np.var(100.0 * np.array(means))),
+        "device_accuracy_worst": float(np.min(means)),
     }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,15 @@ from edgesim.core.errors import ConfigError, EdgesimError, Problem
 from edgesim.core.random import Streams
 from edgesim.core.recorder import Recorder
 from edgesim.core.signals import SignalBank
+from edgesim.hardware.catalogue import Catalogue
 from edgesim.hardware.fleet import Fleet, PhoneGroup
+from edgesim.learning.isp.camera import RAW
 from edgesim.learning.program import LocalProgram
 from edgesim.nn.model import BYTES_PER_VALUE, ModelCost
 from edgesim.nn.zoo import ZOO
 from edgesim.scenario.curve_files import read_curve
 from edgesim.scenario.federated_schema import (
+    CamerasSpec,
     CompressionSpec,
     FederatedJobSpec,
     NightsSpec,
@@ -35,6 +38,10 @@ from edgesim.workloads.federated import FederatedJob, FederatedSlots
 from edgesim.workloads.learners import Fitted, Learner, Trained, Untrained
 from edgesim.workloads.roster import Roster
 from edgesim.workloads.rounds import FederatedTables, FederatedTerms, Stop
+
+if TYPE_CHECKING:
+    from edgesim.learning.data import Dataset
+    from edgesim.learning.partition import Partition
 
 __all__ = ["Subject", "build_federated", "study"]
 
@@ -60,19 +67,28 @@ class Subject:
     digests: Mapping[str, str]
 
 
-def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: Streams) -> Subject:
+def study(
+    spec: FederatedJobSpec,
+    job: str,
+    phones: Sequence[str],
+    catalogue: Catalogue,
+    path: Path,
+    streams: Streams,
+) -> Subject:
     """Read the data of a job, deal it out, and make its model.
 
     Args:
         spec: what the scenario says.
         job: the job's name.
-        clients: how many there are.
+        phones: the profile of each client's phone.
+        catalogue: of profiles.
         path: of the scenario.
         streams: the run's random streams.
 
     Raises:
         ConfigError: naming the key of what cannot be had.
     """
+    clients = len(phones)
 
     def wrong(key: str, error: EdgesimError) -> ConfigError:
         return ConfigError([Problem(str(path), None, f"jobs.{job}.{key}", str(error))])
@@ -117,6 +133,11 @@ def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: S
         )
     except EdgesimError as error:
         raise wrong("partition", error) from None
+    if spec.cameras is not None:
+        try:
+            dataset = _taken_by_phones(dataset, partition, spec.cameras, phones, catalogue)
+        except EdgesimError as error:
+            raise wrong("cameras", error) from None
     labels = partition.histogram(dataset.train.labels, len(dataset.classes))
     curve = None
     if spec.curve is not None:
@@ -144,6 +165,28 @@ def study(spec: FederatedJobSpec, job: str, clients: int, path: Path, streams: S
         )
 
     return Subject(model, partition.sizes, labels, learner, {job: dataset.digest})
+
+
+def _taken_by_phones(
+    dataset: Dataset,
+    partition: Partition,
+    spec: CamerasSpec,
+    phones: Sequence[str],
+    catalogue: Catalogue,
+) -> Dataset:
+    """The data as each client's camera takes it."""
+    from edgesim.learning.devices import by_device_type
+
+    cameras = {}
+    for name in sorted({*phones, *spec.held_out}):
+        camera = catalogue.phone(name).camera
+        if camera is not None:
+            optics = camera.optics
+            isp = RAW if spec.output == "raw" else optics.isp.with_look(spec.look)
+            cameras[name] = replace(optics, isp=isp)
+    return by_device_type(
+        dataset, partition, phones, cameras, held_out=spec.held_out, seed=spec.seed
+    )
 
 
 def _unlearned(spec: FederatedJobSpec, model: ModelCost, clients: int) -> Subject:

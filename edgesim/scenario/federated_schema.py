@@ -142,6 +142,22 @@ class CompressionSpec(Schema):
         return self
 
 
+class CamerasSpec(Schema):
+    """Each client's pictures pass through its phone's camera; the data set's are the scenes.
+
+    A model is judged by the scenes to test with, the same for every kind of phone, as each kind takes them.
+    """
+
+    look: Annotated[float, Field(ge=0, le=3)] = 1.0
+    """How many times the look that each phone gives its pictures; 0 leaves the sensors' differences."""
+    output: Literal["picture", "raw"] = "picture"
+    """What is learned from: what the phone delivers, or what its sensor saw."""
+    held_out: list[str] = []
+    """Phone profiles that no client has, and by whose cameras the model is judged all the same."""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    """Of the noise: photographs are data, and stay the same from run to run."""
+
+
 class FederatedJobSpec(Schema):
     """Phones learn a model together, each from its own data."""
 
@@ -154,6 +170,8 @@ class FederatedJobSpec(Schema):
     """What is learned: `edgesim list datasets`."""
     partition: Named = NamedSpec(name="iid")
     """Who has which samples: `edgesim list partitions`."""
+    cameras: CamerasSpec | None = None
+    """Whether pictures are taken by the clients' own cameras. Default: everybody has the data set's."""
     model: Named = NamedSpec(name="mlp")
     """What learns: `edgesim list models`, those to be trained; where nothing is trained also those of the
     zoo."""
@@ -209,6 +227,8 @@ class FederatedJobSpec(Schema):
             raise ValueError("samples_per_client goes with mode: timing_only; else data has them")
         if (self.curve is None) == (self.mode == "fitted"):
             raise ValueError("mode: fitted needs a curve, and only that has one")
+        if self.cameras is not None and self.mode != "trained":
+            raise ValueError("cameras change what is learned; they go with mode: trained")
         if self.mode == "fitted" and self.rounds.kind == "asynchronous":
             raise ValueError("a fitted curve serves synchronous jobs only")
         return self

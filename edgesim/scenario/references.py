@@ -99,6 +99,7 @@ def dangling(
         path = ("jobs", key)
         if job.get("kind") == "federated":
             problems += _not_in_federated(document, path, job)
+            problems += _no_cameras(document, path, job, phones, catalogue)
             look((*path, "site"), job.get("site"), sites, "site")
         else:
             look((*path, "model"), job.get("model"), [*ZOO, *own_models], "model")
@@ -192,6 +193,52 @@ def _not_in_federated(document: Document, path: KeyPath, job: Mapping[str, Any])
         except EdgesimError as error:
             problems.append(document.problem((*path, key), str(error)))
     return problems
+
+
+def _no_cameras(
+    document: Document,
+    path: KeyPath,
+    job: Mapping[str, Any],
+    phones: Mapping[str, Any],
+    catalogue: Catalogue,
+) -> list[Problem]:
+    """Kinds of phones that are to take a job's pictures and cannot, or are not there."""
+    spec = job.get("cameras")
+    if not isinstance(spec, dict):
+        return []
+    problems = []
+    clients = {}
+    for name, group in entries(phones):
+        if name in _list(job, "phones") or "phones" not in job:
+            clients[str(group.get("profile"))] = name
+    for profile, owner in clients.items():
+        if not _has_camera(profile, catalogue):
+            message = (
+                f"the phones of {owner!r} ({profile}) have no camera; leave them out of the job, or add a "
+                "section camera to their profile"
+            )
+            problems.append(document.problem((*path, "cameras"), message))
+    for index, profile in enumerate(_list(spec, "held_out")):
+        place = (*path, "cameras", "held_out", index)
+        known = [p for p in catalogue.names("phone") if _has_camera(p, catalogue)]
+        if profile not in catalogue.names("phone"):
+            message = f"there is no phone {profile!r}; {did_you_mean(profile, known)}"
+        elif not _has_camera(profile, catalogue):
+            message = f"{profile} has no camera; {did_you_mean(profile, known)}"
+        elif profile in clients:
+            message = f"{profile} is not held out: the phones of {clients[profile]!r} are clients"
+        else:
+            continue
+        problems.append(document.problem(place, message))
+    return problems
+
+
+def _has_camera(profile: str, catalogue: Catalogue) -> bool:
+    """Whether it has; true of what cannot be read, which is told of elsewhere."""
+    try:
+        return catalogue.phone(profile).camera is not None
+    except ConfigError:
+        return True
 
 
 def _unloadable(

@@ -181,6 +181,7 @@ def run_loaded(
         if scenario.federated_jobs:
             summary |= federated_summary(
                 finished["rounds"],
+                finished["evaluations"],
                 {
                     name: job.story() | {"cost_model": _cost_model(scenario.federated_jobs[name])}
                     for name, job in world.federated.items()

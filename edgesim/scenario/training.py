@@ -173,7 +173,7 @@ def _in_earlier_jobs(
         begun_with, run, runs = learned, 0, 1
         while run < runs:
             scenario = _earlier(loaded.scenario, seed, limit_j)
-            tables = Recorder(None, ["rounds"])
+            tables = Recorder(None, ["rounds", "evaluations"])
             world = World(
                 replace(loaded, scenario=scenario), tables, phones_seed=loaded.scenario.seed
             )
@@ -197,8 +197,10 @@ def _in_earlier_jobs(
             begun, share = number + run / runs, 1.0 / runs
             world.run(_shifted(progress, begun / jobs, share / jobs))
             summary = world.finish()
-            rounds = tables.finish()["rounds"]
-            told = federated_summary(rounds, {k: j.story() for k, j in world.federated.items()})
+            finished = tables.finish()
+            rounds = finished["rounds"]
+            stories = {k: j.story() for k, j in world.federated.items()}
+            told = federated_summary(rounds, finished["evaluations"], stories)
             for seat, controller in searching.items():
                 controller.conclude(_of_job(told, seat))
             learned = {seat: each.state_dict() for seat, each in sorted(controllers.items())}

@@ -436,8 +436,9 @@ class World:
     def _federated(self, name: str, spec: FederatedJobSpec) -> FederatedJob:
         scenario, fleet = self._scenario, self.fleet
         groups = sorted(spec.phones or scenario.phones)
-        clients = sum(len(fleet.rows(group)) for group in groups)
-        subject = study(spec, name, clients, self._loaded.path, self._streams)
+        loaded = self._loaded
+        phones = [scenario.phones[group].profile for group in groups for _ in fleet.rows(group)]
+        subject = study(spec, name, phones, loaded.catalogue, loaded.path, self._streams)
         self.data_sha256 |= subject.digests
         models = [subject.model]
         slots = {

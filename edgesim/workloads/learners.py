@@ -434,11 +434,19 @@ class Trained:
 
         if self._version % self._every:
             return UNKNOWN, {}
-        test = self._dataset.test
-        whole, groups = evaluate(self._layout, self._weights, test, test.labels)
-        names = self._dataset.classes
+        data, test = self._dataset, self._dataset.test
+        kinds: list[tuple[str, Sequence[str], NDArray[np.int64]]] = [
+            ("class", data.classes, test.labels)
+        ]
+        if data.source_names:
+            kinds.append(("device", data.source_names, test.sources))
+        whole, parts = evaluate(
+            self._layout, self._weights, test, [groups for _, _, groups in kinds]
+        )
         by_name = {
-            f"class {names[k]}": Score(s.accuracy, s.loss, s.samples) for k, s in groups.items()
+            f"{kind} {names[k]}": Score(s.accuracy, s.loss, s.samples)
+            for (kind, names, _), scores in zip(kinds, parts, strict=True)
+            for k, s in scores.items()
         }
         return Score(whole.accuracy, whole.loss, whole.samples), by_name
 

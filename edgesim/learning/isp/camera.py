@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from types import MappingProxyType
 
 from edgesim.core.errors import EdgesimError, did_you_mean
 
 __all__ = ["BASELINE", "CFAS", "RAW", "STAGES", "Camera", "Isp", "Sensor"]
 
-STAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "denoise": ("impulse", "none", "bayes_shrink"),
         "demosaic": ("malvar2004", "binning", "menon2007"),
-        "white_balance": ("gray_world", "none", "white_patch"),
+        "white_balance": ("gray_world", "none", "white_patch", "illuminant"),
         "gamut": ("srgb", "none", "prophoto"),
         "tone": ("srgb_gamma", "none", "equalised"),
         "compression": ("jpeg_85", "none", "jpeg_50"),
     }
 )
-"""The stages in their order, each with the paper's baseline, option 1 and option 2.
+"""The stages in their order, each with the paper's baseline, option 1, option 2, and what is ours.
 
 ========  ============  ==========================================================================
 stage     paper         here
@@ -38,7 +38,10 @@ demosaic  AHD           ``menon2007``: directional filtering with a posteriori d
 tone      equalisation  ``equalised``: of the histogram of the luma
 ========  ============  ==========================================================================
 
-All others are what their names say: see :mod:`edgesim.learning.isp.stages`.
+All others are what their names say: see :mod:`edgesim.learning.isp.stages`. Ours is the white balance
+``illuminant``: what the automatic one of a phone strives for, with the light of the scene known. The
+paper's two guess it from each picture, and in a picture of few pixels whatever colour prevails is taken
+for the light's.
 """
 
 CFAS = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -74,7 +77,8 @@ class Sensor:
         exposure: the brightest grey of a scene, as a multiple of what saturates green.
         vignetting: share of the light that is lost in the corners, in [0, 1).
         blur_px: standard deviation of the lens's blur, in pixels of the sensor.
-        full_well_e: electrons of a saturated pixel, gain included: of less, shot noise is stronger.
+        full_well_e: electrons of a saturated pixel, gain included: the fewer, the stronger is shot
+            noise; infinite for neither shot nor read noise.
         read_noise_e: standard deviation of reading out, in electrons.
         bits: of the converter.
     """
@@ -84,9 +88,9 @@ class Sensor:
     exposure: float = 1.0
     vignetting: float = 0.0
     blur_px: float = 0.0
-    full_well_e: float = 10_000.0
+    full_well_e: float = inf
     read_noise_e: float = 0.0
-    bits: int = 12
+    bits: int = 16
 
     def __post_init__(self) -> None:
         if self.cfa not in CFAS:
@@ -104,7 +108,7 @@ class Sensor:
             ("exposure", 1e-3, 1e3),
             ("vignetting", 0.0, 0.99),
             ("blur_px", 0.0, 100.0),
-            ("full_well_e", 1.0, 1e9),
+            ("full_well_e", 1.0, inf),
             ("read_noise_e", 0.0, 1e6),
             ("bits", 1, 16),
         ):
