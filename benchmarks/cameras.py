@@ -119,9 +119,7 @@ class Study:
         strength = self.look if look is None else look
         found = {}
         for name, profile in PHONES.items():
-            camera = shipped().phone(profile).camera
-            assert camera is not None
-            optics = camera.optics
+            optics = _optics(profile)
             found[name] = replace(optics, isp=optics.isp.with_look(strength))
         return found
 
@@ -197,8 +195,9 @@ class Study:
             own = f"{100 * np.diag(accuracy).mean():.1f}"
             rows.append({**_spread(name, degradations(accuracy)), "accuracy on its own, %": own})
         rows.append({"what": "paper, pictures", "mean": PAPER_MEAN, "target": "13.3 to 33.6"})
-        rows.append({"what": "paper, RAW", "mean": NAN, "target": "31.7 to 56.4"})
-        show(f"{self.name}: pictures and RAW, lost %", pd.DataFrame(rows).fillna("-"), 1)
+        rows.append({"what": "paper, RAW", "mean": "-", "target": "31.7 to 56.4"})
+        frame = pd.DataFrame(rows).astype(object).fillna("-")
+        show(f"{self.name}: pictures and RAW, lost %", frame, 1)
 
     def stages(self) -> None:
         """Every stage at the baseline to train with, one changed to test with; the sensor is the S9's."""
@@ -238,6 +237,13 @@ class Study:
             if abs(mean - PAPER_MEAN) < 0.3:
                 break
             strength *= (PAPER_MEAN - without) / (mean - without)
+
+
+def _optics(profile: str) -> Camera:
+    camera = shipped().phone(profile).camera
+    assert camera is not None
+    assert camera.optics is not None
+    return camera.optics
 
 
 def _look(isp: Isp, like: Isp, *names: str) -> Isp:
@@ -303,12 +309,9 @@ def speed() -> None:
     """Milliseconds per picture."""
     pictures = np.asarray(photo_patches().train.inputs[:1000], np.float32)
     keys = Streams(0).keys("speed", [str(k) for k in range(len(pictures))])
-    sensor = shipped().phone(PHONES["S9"]).camera
-    assert sensor is not None
     rows = []
-    every = {name: shipped().phone(profile).camera for name, profile in PHONES.items()}
-    cases = {name: spec.optics for name, spec in every.items() if spec is not None}
-    own = sensor.optics.sensor
+    cases = {name: _optics(profile) for name, profile in PHONES.items()}
+    own = cases["S9"].sensor
     cases |= {"paper's baseline": Camera(own, BASELINE), "RAW": Camera(own, RAW)}
     second = {stage: options[2] for stage, options in STAGES.items()}
     cases["every second option"] = Camera(own, Isp(**second))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import exp
 from typing import Any
 
 from rich.columns import Columns
@@ -19,6 +20,7 @@ from edgesim.hardware.catalogue import Catalogue, family
 from edgesim.hardware.profiles import (
     BatteryProfile,
     ByTemperature,
+    CameraProfile,
     CellCurve,
     CellProfile,
     ChargingLimits,
@@ -34,6 +36,7 @@ from edgesim.hardware.profiles import (
     WifiProfile,
 )
 from edgesim.learning.catalogue import Entry, function_of, shown_parameters
+from edgesim.learning.isp.camera import STAGES
 from edgesim.nn.model import LAYER_KINDS, ModelCost
 
 __all__ = ["console", "fill", "show_controller", "show_learning", "show_model", "show_profile"]
@@ -90,6 +93,7 @@ def _show_phone(out: Console, phone: PhoneProfile, soc: SocProfile | None) -> No
         _show_processors(out, soc)
     _show_section(out, "battery", _battery_rows(phone.battery))
     _show_section(out, "screen", _screen_rows(phone.screen))
+    _show_section(out, "camera", _camera_rows(phone.camera))
     power = [
         ("asleep", f"{phone.power.suspend_w.value:g} W"),
         ("awake, idle, screen off", f"{phone.power.awake_w.value:g} W"),
@@ -172,6 +176,46 @@ def _screen_rows(screen: ScreenProfile | None) -> list[tuple[str, str]]:
     return [
         ("on, lowest brightness", f"{screen.on_w.value:g} W"),
         ("highest brightness adds", f"{screen.full_w.value:g} W"),
+    ]
+
+
+def _camera_rows(camera: CameraProfile | None) -> list[tuple[str, str]]:
+    if camera is None:
+        return []
+    rows = [
+        ("photograph", f"{camera.megapixels.value:g} megapixels"),
+        ("open", f"{camera.power_w.value:g} W, after {camera.open_ms.value:g} ms"),
+        ("a frame", f"{camera.frame_ms.value:g} ms"),
+        ("developing", f"{camera.isp_mpixels_per_s.value:g} megapixels per second"),
+    ]
+    sensor, isp = camera.sensor, camera.isp
+    if sensor is None or isp is None:
+        return [*rows, ("what its pictures look like", "not modelled")]
+    neutral = [1.0 / sum(row) for row in sensor.response]
+    gains = ", ".join(
+        f"{name} {gain / neutral[1]:.2f}"
+        for name, gain in (("red", neutral[0]), ("blue", neutral[2]))
+    )
+    stages = ", ".join(f"{stage.replace('_', ' ')} {getattr(isp, stage)}" for stage in STAGES)
+    red, blue = (exp(gain) for gain in isp.cast)
+    return [
+        *rows,
+        (
+            "sensor",
+            f"{sensor.cfa}, {sensor.bits} bits, {sensor.full_well_e:g} electrons at most, "
+            f"{sensor.read_noise_e:g} of read noise",
+        ),
+        ("to make white white", f"{gains} times the gain of green"),
+        (
+            "lens",
+            f"{100 * sensor.vignetting:g} % lost in the corners, blur of {sensor.blur_px:g} pixels",
+        ),
+        ("stages", stages),
+        (
+            "look",
+            f"red x {red:.2f}, blue x {blue:.2f}, saturation {isp.saturation:g}, "
+            f"exponent {exp(isp.tone_exponent):.2f}, S-curve {100 * isp.s_curve:g} %",
+        ),
     ]
 
 

@@ -22,12 +22,14 @@ from edgesim.hardware.profiles import (
     ByPrecision,
     CameraProfile,
     CellProfile,
+    IspProfile,
     LatencyRow,
     LteProfile,
     Name,
     PhoneProfile,
     ProcessorProfile,
     Profile,
+    SensorProfile,
     ServerProcessor,
     ServerProfile,
     SocProcessor,
@@ -394,17 +396,12 @@ def _lte(lte: LteProfile, scale: float) -> LtePower:
 
 def _camera(document: Document, camera: CameraProfile, scale: float) -> CameraSpec:
     """A camera in SI units; refuses a sensor that cannot be."""
-    red, green, blue = (tuple(row) for row in camera.sensor.response)
-    numbers = camera.sensor.model_dump(exclude={"source", "response"})
-    look = camera.isp.model_dump(exclude={"source", "cast"})
-    cast_red, cast_blue = camera.isp.cast
-    try:
-        optics = Camera(
-            Sensor(response=(red, green, blue), **numbers),  # type: ignore[arg-type]
-            Isp(cast=(cast_red, cast_blue), **look),
-        )
-    except EdgesimError as error:
-        raise ConfigError([document.problem(("camera", "sensor"), str(error))]) from None
+    optics = None
+    if camera.sensor is not None and camera.isp is not None:
+        try:
+            optics = _optics(camera.sensor, camera.isp)
+        except EdgesimError as error:
+            raise ConfigError([document.problem(("camera", "sensor"), str(error))]) from None
     return CameraSpec(
         pixels=camera.megapixels.value * 1e6,
         power_w=camera.power_w.value * scale,
@@ -412,6 +409,17 @@ def _camera(document: Document, camera: CameraProfile, scale: float) -> CameraSp
         frame_s=ms_to_s(camera.frame_ms.value),
         isp_pixels_per_s=camera.isp_mpixels_per_s.value * 1e6,
         optics=optics,
+    )
+
+
+def _optics(sensor: SensorProfile, isp: IspProfile) -> Camera:
+    red, green, blue = (tuple(row) for row in sensor.response)
+    numbers = sensor.model_dump(exclude={"source", "response"})
+    look = isp.model_dump(exclude={"source", "cast"})
+    cast_red, cast_blue = isp.cast
+    return Camera(
+        Sensor(response=(red, green, blue), **numbers),  # type: ignore[arg-type]
+        Isp(cast=(cast_red, cast_blue), **look),
     )
 
 

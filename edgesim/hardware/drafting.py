@@ -87,6 +87,7 @@ def draft_phone(
     used = _lte(page, profile)
     _screen(page, profile)
     page.lines += _OPTIONAL.splitlines()
+    used |= _camera(page, profile)
     _not_modelled(page, profile, used)
     return page.draft("phone")
 
@@ -575,6 +576,25 @@ _OPTIONAL = """\
 #   die_to_skin_k_per_w: {value: , source: ""}  # TODO source:
 #   skin_j_per_k: {value: , source: ""}  # TODO source:
 #   skin_to_ambient_k_per_w: {value: , source: ""}  # TODO source:"""
+
+
+def _camera(page: _Page, profile: PowerProfile) -> set[str]:
+    """A camera that is there as soon as it is uncommented; gives the keys that it has used."""
+    found = profile.first("camera.avg")
+    power = 'value: , source: ""}  # TODO source: W while it is open'
+    if found is not None:
+        source = f"{profile.file}, {found[0]} {found[1]:g} mA x {NOMINAL_V} V"
+        power = f'value: {_watts(found[1]):g}, source: "{source}"}}'
+    page.lines += [
+        "# Optional; without it the phone takes no pictures.",
+        "# camera:",
+        '#   megapixels: {value: , source: ""}  # TODO source: of a photograph',
+        f"#   power_w: {{{power}",
+        '#   open_ms: {value: , source: ""}  # TODO source: from closed to the first frame',
+        '#   frame_ms: {value: , source: ""}  # TODO source: of one frame',
+        '#   isp_mpixels_per_s: {value: , source: ""}  # TODO source: what it develops in a second',
+    ]
+    return set() if found is None else {found[0]}
 
 
 def _not_modelled(page: _Page, profile: PowerProfile, used: set[str]) -> None:

@@ -676,8 +676,15 @@ class CameraProfile(Schema):
     """Of one frame: exposing it and reading it out."""
     isp_mpixels_per_s: PositiveQuantity
     """Megapixels that its image signal processor works off in a second."""
-    sensor: SensorProfile
-    isp: IspProfile
+    sensor: SensorProfile | None = None
+    """Goes with ``isp``; default: how its pictures look is not known."""
+    isp: IspProfile | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.sensor is None) != (self.isp is None):
+            raise ValueError("sensor and isp are given together or not at all")
+        return self
 
 
 class PhoneProfile(Schema):

@@ -146,7 +146,7 @@ class CameraSpec:
         open_s: from closed to the first frame's beginning.
         frame_s: of one frame.
         isp_pixels_per_s: what its image signal processor works off.
-        optics: what its pictures look like.
+        optics: what its pictures look like; ``None`` if nobody knows.
     """
 
     pixels: float
@@ -154,7 +154,7 @@ class CameraSpec:
     open_s: float
     frame_s: float
     isp_pixels_per_s: float
-    optics: Camera
+    optics: Camera | None = None
 
 
 @dataclass(frozen=True, slots=True)

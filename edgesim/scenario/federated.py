@@ -180,8 +180,8 @@ def _taken_by_phones(
     cameras = {}
     for name in sorted({*phones, *spec.held_out}):
         camera = catalogue.phone(name).camera
-        if camera is not None:
-            optics = camera.optics
+        optics = None if camera is None else camera.optics
+        if optics is not None:
             isp = RAW if spec.output == "raw" else optics.isp.with_look(spec.look)
             cameras[name] = replace(optics, isp=isp)
     return by_device_type(

@@ -212,19 +212,21 @@ def _no_cameras(
         if name in _list(job, "phones") or "phones" not in job:
             clients[str(group.get("profile"))] = name
     for profile, owner in clients.items():
-        if not _has_camera(profile, catalogue):
+        if not _has_optics(profile, catalogue):
             message = (
-                f"the phones of {owner!r} ({profile}) have no camera; leave them out of the job, or add a "
-                "section camera to their profile"
+                f"what pictures of {owner!r} ({profile}) look like is not known; leave them out of the "
+                "job, or add camera.sensor and camera.isp to their profile"
             )
             problems.append(document.problem((*path, "cameras"), message))
     for index, profile in enumerate(_list(spec, "held_out")):
         place = (*path, "cameras", "held_out", index)
-        known = [p for p in catalogue.names("phone") if _has_camera(p, catalogue)]
+        known = [p for p in catalogue.names("phone") if _has_optics(p, catalogue)]
         if profile not in catalogue.names("phone"):
             message = f"there is no phone {profile!r}; {did_you_mean(profile, known)}"
-        elif not _has_camera(profile, catalogue):
-            message = f"{profile} has no camera; {did_you_mean(profile, known)}"
+        elif not _has_optics(profile, catalogue):
+            message = (
+                f"what pictures of {profile} look like is not known; {did_you_mean(profile, known)}"
+            )
         elif profile in clients:
             message = f"{profile} is not held out: the phones of {clients[profile]!r} are clients"
         else:
@@ -233,12 +235,13 @@ def _no_cameras(
     return problems
 
 
-def _has_camera(profile: str, catalogue: Catalogue) -> bool:
-    """Whether it has; true of what cannot be read, which is told of elsewhere."""
+def _has_optics(profile: str, catalogue: Catalogue) -> bool:
+    """Whether its pictures are known; true of what cannot be read, which is told of elsewhere."""
     try:
-        return catalogue.phone(profile).camera is not None
+        camera = catalogue.phone(profile).camera
     except ConfigError:
         return True
+    return camera is not None and camera.optics is not None
 
 
 def _unloadable(

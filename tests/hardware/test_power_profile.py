@@ -241,7 +241,10 @@ def test_both_styles_of_the_screen_are_known() -> None:
 
 def test_what_is_not_modelled_is_kept_as_comments() -> None:
     text = drafts(OLD)[0].text + drafts(NEW)[0].text
-    assert "#   camera.avg: 500 mA (1.925 W)" in text
+    assert (
+        '#   power_w: {value: 1.925, source: "power_profile.xml, camera.avg 500 mA x 3.85 V"}'
+        in text
+    )
     assert "#   ambient.on: 24 mA" in text
     assert "  # More screens, not modelled: screen.on.display1." in text
 

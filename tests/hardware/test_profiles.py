@@ -19,7 +19,9 @@ from edgesim.hardware.profiles import (
     PROFILE_KINDS,
     AppProfile,
     CellProfile,
+    IspProfile,
     PhoneProfile,
+    SensorProfile,
     ServerProfile,
     SocProfile,
     read_profile,
@@ -94,6 +96,8 @@ ROW_KEYS = {
     *("trip_c", "clear_c", "max_mhz", "max_cores"),  # of a trip
     *("charge", "volts", "celsius", "limits_c", "end_current_c"),  # of a cell
     "loads",  # of a load curve
+    *SensorProfile.model_fields,
+    *IspProfile.model_fields,
 }
 """Keys under which a number may stand beside its source."""
 FEWEST = {"phone": 12, "soc": 6, "server": 5, "cell": 4, "app": 3}
@@ -177,6 +181,7 @@ def test_a_phones_watts_and_joules_are_those_of_a_phone(phone: str) -> None:
     assert watts == sorted(watts, reverse=True)  # the weaker the signal, the more
     busy_w = sum(processor.power_w(-1, processor.cores) for processor in spec.processors.values())
     lit_w = spec.screen_on_w + spec.screen_full_w
+    lit_w += 0.0 if spec.camera is None else spec.camera.power_w
     assert spec.peak_w == pytest.approx(spec.awake_w + lit_w + spec.wifi.peak_w + busy_w)
     assert 5 < spec.peak_w < 30
 
