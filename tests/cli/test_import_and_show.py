@@ -111,6 +111,34 @@ memory:
 screen:
   on_w: {value: 0.3, source: "screen a"}
   full_w: {value: 1.1, source: "screen b"}
+camera:
+  megapixels: {value: 12, source: "camera a"}
+  power_w: {value: 2.5, source: "camera b"}
+  open_ms: {value: 450, source: "camera c"}
+  frame_ms: {value: 40, source: "camera d"}
+  isp_mpixels_per_s: {value: 800, source: "camera e"}
+  sensor:
+    response: [[0.5, 0.1, 0.0], [0.2, 0.7, 0.1], [0.0, 0.2, 0.6]]
+    cfa: BGGR
+    exposure: 0.5
+    vignetting: 0.2
+    blur_px: 0.5
+    full_well_e: 3000
+    read_noise_e: 2.5
+    bits: 10
+    source: "sensor"
+  isp:
+    denoise: impulse
+    demosaic: menon2007
+    white_balance: gray_world
+    gamut: prophoto
+    tone: equalised
+    compression: jpeg_50
+    cast: [0.1, -0.2]
+    saturation: 1.2
+    tone_exponent: 0.3
+    s_curve: 0.25
+    source: "look"
 power_scale: {value: 0.8, source: "scale"}
 thermal:
   die_j_per_k: {value: 4, source: "t"}
@@ -262,7 +290,7 @@ def test_a_phone_is_shown_with_all_its_sections_and_its_chip(edgesim: Edgesim) -
     code, out, err = edgesim("show", "mine.yaml")
     assert (code, err) == (0, "")
     titles = (
-        "processors", "battery", "screen", "base power", "Wi-Fi", "LTE", "memory", "thermal",
+        "processors", "battery", "screen", "camera", "base power", "Wi-Fi", "LTE", "memory", "thermal",
         "power scale", "sources", "sources of my_chip",
     )  # fmt: skip
     places = [re.search(rf"^{title}\b", out, re.MULTILINE) for title in titles]
@@ -283,15 +311,28 @@ def test_a_phone_is_shown_with_all_its_sections_and_its_chip(edgesim: Edgesim) -
     assert re.search(r"sending from 15 dBm +1\.5 W with all of the cell's blocks", out)
     assert "0.6 W for 100 ms, then 0.4 W for 10900 ms, reached every 40 ms" in out
     assert re.search(r"lte\.transmit_w 15\.0 +1\.5 +strong output", out)
-    for source in ("screen a", "scale", "trip 1", "trip 4"):
+    words = re.sub(r"\s+", " ", out)
+    assert "open 2.5 W, after 450 ms a frame 40 ms developing 800 megapixels per second" in words
+    assert "sensor BGGR, 10 bits, 3000 electrons at most, 2.5 of read noise" in words
+    assert "to make white white red 1.67, blue 1.25 times the gain of green" in words
+    assert "lens 20 % lost in the corners, blur of 0.5 pixels" in words
+    assert "denoise impulse, demosaic menon2007, white balance gray_world, gamut prophoto" in words
+    assert "red x 1.11, blue x 0.82, saturation 1.2, exponent 1.35, S-curve 25 %" in words
+    for source in ("screen a", "camera b", "sensor", "look", "scale", "trip 1", "trip 4"):
         assert source in out
     assert "not modelled" not in out
+
+
+def test_a_camera_may_be_known_by_its_costs_alone(edgesim: Edgesim) -> None:
+    assert "what its pictures look like  not modelled" in re.sub(
+        r" {2,}", "  ", edgesim("show", "mi_8_pro")[1]
+    )
 
 
 def test_what_a_phone_lacks_is_said(edgesim: Edgesim) -> None:
     Path("mine.yaml").write_text(PHONE)
     out = edgesim("show", "mine.yaml")[1]
-    for title in ("LTE", "screen", "memory", "thermal", "power scale"):
+    for title in ("LTE", "screen", "camera", "memory", "thermal", "power scale"):
         assert re.search(rf"^{title}  not modelled$", out, re.MULTILINE)
     assert "an ideal battery that cannot be charged" in re.sub(r"\s+", " ", out)
 
