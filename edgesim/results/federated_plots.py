@@ -11,11 +11,18 @@ import pandas as pd
 from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.results.drawing import COLOURS, Results, axes_or_new, clean, named
 from edgesim.results.result import Result
+from edgesim.results.summary import LAST_EVALUATIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["accuracy_over", "client_timeline", "energy_by_profile", "energy_per_round"]
+__all__ = [
+    "accuracy_by_device",
+    "accuracy_over",
+    "client_timeline",
+    "energy_by_profile",
+    "energy_per_round",
+]
 
 _PHASES = {"download": "#56B4E9", "training": "#0072B2", "upload": "#D55E00"}
 _LABELS = {
@@ -70,6 +77,42 @@ def accuracy_over(
     ax.set_ylim(0, 100)
     if len(named(results)) > 1:
         ax.legend(frameon=False, fontsize="small")
+    return clean(ax)
+
+
+def accuracy_by_device(results: Results, *, job: str | None = None, ax: Axes | None = None) -> Axes:
+    """Accuracy on each type of device, over the last judgements; the line is the mean over the types.
+
+    Args:
+        results: one result, or several by name: a bar each.
+        job: which; by default the only one.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        EdgesimError: if there is no such job, or it is not judged by type of device.
+    """
+    ax = axes_or_new(ax, height=3.2)
+    every = named(results)
+    width = 0.8 / len(every)
+    types: list[str] = []
+    for index, (colour, (name, result)) in enumerate(
+        zip(cycle(COLOURS), every.items(), strict=False)
+    ):
+        rows = result.evaluations
+        rows = rows[(rows.job == _job(result, job)) & rows.group.str.startswith("device ")]
+        if rows.empty:
+            raise EdgesimError(f"{name}: its model was not judged by type of device: set cameras")
+        last = np.unique(rows["round"])[-LAST_EVALUATIONS:]
+        means = 100 * rows[rows["round"].isin(last)].groupby("group").accuracy.mean()
+        types = types or [str(group).removeprefix("device ") for group in means.index]
+        heights = means.reindex([f"device {each}" for each in types]).to_numpy()
+        places = np.arange(len(types)) + (index - 0.5 * (len(every) - 1)) * width
+        ax.bar(places, heights, width, color=colour, label=name)
+        ax.axhline(float(np.nanmean(heights)), color=colour, linewidth=0.8, linestyle=":")
+    ax.set_xticks(range(len(types)), types, rotation=30, ha="right", fontsize="small")
+    ax.set_ylabel("test accuracy (%)")
+    if len(every) > 1:
+        ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return clean(ax)
 
 

@@ -18,6 +18,7 @@ from edgesim.controllers.slots import DEVICE
 from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.results.drawing import COLOURS, Results, axes_or_new, clean, named
 from edgesim.results.federated_plots import (
+    accuracy_by_device,
     accuracy_over,
     client_timeline,
     energy_by_profile,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "accuracy_by_device",
     "accuracy_over",
     "charge_over_time",
     "client_timeline",

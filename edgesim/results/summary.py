@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from edgesim.controllers.slots import DEVICE
 
-__all__ = ["federated_summary", "inference_summary"]
+__all__ = ["LAST_EVALUATIONS", "federated_summary", "inference_summary"]
 
 Scalar = float | int | str | None
 
