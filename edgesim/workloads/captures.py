@@ -106,7 +106,7 @@ class Photography:
 
 
 class Pictures:
-    """Pictures being taken on one phone.
+    """Pictures being taken on one phone; it begins at once.
 
     Args:
         phone: where.
@@ -123,6 +123,7 @@ class Pictures:
         "_how",
         "_phone",
         "_pictures",
+        "_spent_j",
         "_user",
     )
 
@@ -139,9 +140,10 @@ class Pictures:
         self._how = how
         self._pictures = pictures
         self._done = done
+        self._spent_j = 0.0  # by what is over
         self._execution: Execution | None = None
         terms = how.terms
-        self._capture: Capture = phone.camera.take(
+        self._capture: Capture | None = phone.camera.take(
             user,
             pictures,
             self._taken,
@@ -153,19 +155,33 @@ class Pictures:
     @property
     def energy_j(self) -> float:
         """What camera and CPU have booked for them; what keeps the camera open afterwards apart."""
+        capture_j = 0.0 if self._capture is None else self._capture.energy_j
         developing_j = 0.0 if self._execution is None else self._execution.energy_j
-        return self._capture.energy_j + developing_j
+        return self._spent_j + capture_j + developing_j
 
     def cancel(self) -> None:
-        """Give them up; nobody is told. They are not there yet."""
-        self._capture.cancel()
+        """Give them up, if they are not there yet; nobody is told."""
+        if self._capture is not None:
+            self._capture.cancel()
         if self._execution is not None:
             self._execution.cancel()
+        self._forget()
 
     def _taken(self) -> None:
         how = self._how
-        if not how.processor:
+        self._forget()
+        if how.processor:
+            processor = self._phone.processor(how.processor)
+            task = how.task(self._pictures)
+            self._execution = processor.run(self._user, task, self._developed)
+        else:
             self._done()
-            return
-        processor = self._phone.processor(how.processor)
-        self._execution = processor.run(self._user, how.task(self._pictures), self._done)
+
+    def _developed(self) -> None:
+        self._forget()
+        self._done()
+
+    def _forget(self) -> None:
+        """Something is over: keep what it has cost, and leave no cycle behind."""
+        self._spent_j = self.energy_j
+        self._capture = self._execution = None
