@@ -382,6 +382,7 @@ class AutoFL:
         payload = (observation.downlink_bytes, observation.uplink_bytes)
         transfer_s = promised_transfer_s(reports, payload, observation.wanted)
         sending_s = transfer_s * self._pace.transfer_factors(is_bad)
+        sending_s += clients.collecting_s(eligible)
         n = len(eligible)
         worth, action = np.full(n, -inf), np.zeros(n, np.int64)
         training_s, fastest_s, fastest = np.zeros(n), np.full(n, inf), np.zeros(n, np.int64)

@@ -143,12 +143,15 @@ class Clients:
         labels: samples of each client (rows) and label (columns); no columns where nothing is trained.
         loss: mean loss of each client's last training; NaN before.
         last_round: in which each took part last; 0 for never.
-        duration_s: how long that took it, from the model's coming to its update's arrival; NaN.
+        duration_s: how long that took it, until its update's arrival; NaN. Collecting its data is in it
+            only where that is done each time.
         options: where a client could train, with promises for a batch size.
         conditions: how a client's phone is now. It costs a report of the phone; ask only about those who
             matter.
         reports: the part of it that can be had of many phones at once, given their numbers.
         idle_w: watts of a phone that has nothing to do, by group.
+        collect_s: what its profile promises of collecting the data that each has yet to collect before
+            it can train; 0 where that is there. Shape ``(n,)``; ``None``: nobody collects any.
     """
 
     devices: Sequence[str]
@@ -163,9 +166,14 @@ class Clients:
     conditions: Callable[[int], Conditions]
     reports: Callable[[Whole], Reports]
     idle_w: Real
+    collect_s: Real | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def collecting_s(self, chosen: Whole) -> Real:
+        """What these have yet to spend on collecting, by promise; 0 where nobody collects."""
+        return np.zeros(len(chosen)) if self.collect_s is None else self.collect_s[chosen]
 
     def steps(self, client: int, batch_size: int, epochs: int) -> int:
         """Training steps of a client."""
@@ -244,13 +252,15 @@ class ParticipantOutcome(NamedTuple):
         client: who,
         target: and where.
         status: ``done``, ``partial``, ``late``, ``surplus`` or ``failed:REASON``.
-        duration_s: from the model's sending to the update's arrival; NaN if it did not arrive.
+        duration_s: from its selection to the update's arrival, collecting included; NaN if it did not
+            arrive.
         download_s, training_s, upload_s: how long its phases took; 0 for those it did not come to.
         energy_j: booked to it on its phone so far, as its meter reads it. A radio's tail may follow.
         compute_j: what the profile's watts make of the time its processor was busy, at each clock.
         transmit_j: what the profile's sending watts make of the time of its upload.
         loss: mean over its batches; NaN if its update did not come or nothing is trained.
         batch_size, epochs: it was to train with.
+        collect_s: how long it collected data first; 0 if it did not.
     """
 
     client: int
@@ -266,6 +276,7 @@ class ParticipantOutcome(NamedTuple):
     loss: float
     batch_size: int
     epochs: int
+    collect_s: float = 0.0
 
 
 class RoundOutcome(NamedTuple):

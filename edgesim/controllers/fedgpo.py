@@ -460,7 +460,7 @@ class FedGPO:
         is_bad = is_bad_network(reports)
         payload = (observation.downlink_bytes, observation.uplink_bytes)
         transfer_s = promised_transfer_s(reports, payload, len(chosen))
-        sending_s = transfer_s * self._pace.transfer_factors(is_bad)
+        sending_s = transfer_s * self._pace.transfer_factors(is_bad) + clients.collecting_s(chosen)
         slowed = slowed_by_apps(reports.co_cpu)
         own_pace = self._pace.device_factors(clients.devices, chosen)
         job = (observation.batch_size, observation.epochs)

@@ -73,8 +73,10 @@ class ProfileRule(FixedRule, ABC):
         self._choices: dict[tuple[int, float, float], tuple[Target, tuple[Option, ...]]] = {}
 
     def decide(self, observation: OffloadingObservation) -> Target:
-        """The choice for these options, this deadline and this accuracy."""
+        """The choice for these options, what is left of this deadline, and this accuracy."""
         options = observation.options
+        if observation.elapsed_s:  # hardly ever the same twice: nothing to remember
+            return self._choose(options, observation.left_s, observation.accuracy_min)
         key = (id(options), observation.deadline_s, observation.accuracy_min)
         known = self._choices.get(key)
         if known is None:
@@ -107,8 +109,8 @@ class EdgeCpu(ProfileRule):
 class EdgeBest(ProfileRule):
     """The phone's own processor that should need the least energy: AutoScale's Edge (Best).
 
-    By the profiles alone, blind to present conditions: of those that should meet deadline and
-    accuracy, the one of least energy; if none should, the fastest that is accurate enough.
+    By the profiles alone, blind to present conditions: of those that should meet accuracy and what
+    is left of the deadline, the one of least energy; if none should, the fastest that is accurate enough.
     """
 
     def _choose(

@@ -210,8 +210,8 @@ class Pace:
                 self._factors[outcome.client] = own.shrunk()
             ratio.learn(outcome.training_s, training_s * of_device)
         if outcome.status == "done":
-            # All that was not training: transfers, ways there and back.
-            measured_s = outcome.duration_s - outcome.training_s
+            # All that was neither training nor collecting: transfers, ways there and back.
+            measured_s = outcome.duration_s - outcome.training_s - outcome.collect_s
             kind = "1" if is_bad else "0"
             of_kind = self._transfer.get(kind) or self._transfer.setdefault(kind, _Ratio())
             of_kind.learn(measured_s, transfer_s)

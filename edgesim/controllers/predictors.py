@@ -44,6 +44,7 @@ class Predictor(ABC):
     and its relative clock, both as logarithms, each once per place, processor and precision
     (linear), or beside which of these it is (SVR, k-NN).
 
+    What it predicts is what a target itself takes, from the decision on, and what a request costs in all.
     Until it is first fitted it chooses at random. It is fitted when training ends; without training,
     only if ``refit_every`` says after how many outcomes. With fewer than ten it goes on at random.
     """
@@ -89,7 +90,7 @@ class Predictor(ABC):
             return pool[int(self._rng.random() * len(pool))].target
         logs = fleet.fitted.predict(fleet.rows(context(observation), pool, self._is_linear))
         seconds, joules = np.exp(logs[:, 0]), np.exp(logs[:, 1])
-        in_time = seconds <= observation.deadline_s
+        in_time = seconds <= observation.left_s
         if in_time.any():
             best = int(np.where(in_time, joules, np.inf).argmin())
         else:
@@ -109,7 +110,7 @@ class Predictor(ABC):
             return None
         fleet = self._fleet(observation.profile, observation.options)
         (option,) = [o for o in observation.options if o.target == decision]
-        energy_j = outcome.energy_j
+        own_s, energy_j = outcome.latency_s - observation.elapsed_s, outcome.energy_j
         if self.parameters.energy == "estimated":
             awake_w = self._setting.phones[observation.profile].awake_w
             energy_j = estimated_j(awake_w, observation, option, outcome)
@@ -117,12 +118,12 @@ class Predictor(ABC):
             if predicted is not None and energy_j > 0:
                 fleet.errors += (
                     1.0,
-                    abs(predicted[0] / outcome.latency_s - 1.0),
+                    abs(predicted[0] / own_s - 1.0),
                     abs(predicted[1] / energy_j - 1.0),
                 )
             return None
         x = fleet.features(context(observation), option)
-        kept = fleet.keep(x, outcome.latency_s, energy_j, self._rng, self.parameters.samples_max)
+        kept = fleet.keep(x, own_s, energy_j, self._rng, self.parameters.samples_max)
         every = self.parameters.refit_every
         if kept and every is not None and fleet.seen % every == 0:
             self._fit(fleet)

@@ -77,7 +77,7 @@ def predicted_s(
 ) -> float:
     """How long a client should take, by its profile and its conditions now; infinite if offline.
 
-    The processor is taken as its own, less what apps use of a CPU. Models come to all at once, and
+    The processor is taken as its own, less what apps use of a CPU; what it has yet to collect is in it. Models come to all at once, and
     share the air; updates go one by one.
 
     Args:
@@ -97,7 +97,8 @@ def predicted_s(
     training_s = clients.steps(client, *work) * option.step_s / (1.0 - min(busy, 0.5))
     down_s = (sharing if conditions.is_air_shared else 1) * payload_bytes[0] / link.down_bps
     up_s = payload_bytes[1] / link.up_bps
-    return BITS_PER_BYTE * (down_s + up_s) + training_s + conditions.rtt_s
+    collect_s = 0.0 if clients.collect_s is None else float(clients.collect_s[client])
+    return BITS_PER_BYTE * (down_s + up_s) + training_s + conditions.rtt_s + collect_s
 
 
 class Selection(ABC):

@@ -96,7 +96,8 @@ class Forecast(NamedTuple):
 
     Attributes:
         latency_s: from the request's arrival to its result; infinity if it would not end.
-        energy_j: what would be booked to the request, its radio tail included.
+        energy_j: what would be booked to the request, tails of radio and camera included, and with
+            what has been booked to it so far.
     """
 
     latency_s: float
@@ -104,7 +105,9 @@ class Forecast(NamedTuple):
 
 
 class OffloadingObservation(NamedTuple):
-    """What is known when an inference request arrives.
+    """What is known when it is to be decided where an inference request runs.
+
+    That is when it arrives or, where its picture is taken first, when that is there.
 
     Attributes:
         time_s: now.
@@ -112,7 +115,7 @@ class OffloadingObservation(NamedTuple):
         device: the phone's name.
         profile: the name of the phone's profile.
         model: the model to run.
-        deadline_s: how long it may take; infinity for no deadline.
+        deadline_s: how long it may take from its arrival; infinity for no deadline.
         accuracy_min: the least accuracy that will do, in [0, 1]; 0 for no requirement.
         network: the name of the network that serves the phone; empty if none does.
         rssi_dbm: strength of its signal; NaN without a network.
@@ -131,6 +134,7 @@ class OffloadingObservation(NamedTuple):
         what_if: what would come of a target along the weather as it will really be, with the load
             of others frozen as it is and no later arrivals. A myopic oracle, for classes with
             ``needs_what_if`` only; for all others ``None``.
+        elapsed_s: since the request arrived: what its picture has taken; 0 without one.
     """
 
     time_s: float
@@ -153,6 +157,12 @@ class OffloadingObservation(NamedTuple):
     options: tuple[Option, ...]
     is_ready: Callable[[Target], bool]
     what_if: Callable[[Target], Forecast] | None
+    elapsed_s: float = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the deadline; infinity for no deadline."""
+        return self.deadline_s - self.elapsed_s
 
 
 class OffloadingOutcome(NamedTuple):
@@ -161,13 +171,14 @@ class OffloadingOutcome(NamedTuple):
     Attributes:
         status: ``done`` or ``failed:REASON``.
         latency_s: from arrival to result; NaN if it failed.
-        energy_j: everything booked to it on the phone, the radio's tail included, as its meter read
-            it: with the noise that the scenario gives meters.
+        energy_j: everything booked to it on the phone, its picture and tails of radio and camera
+            included, as its meter read it: with the noise that the scenario gives meters.
         deadline_met: whether it was done in time; a request without a deadline is in time if done.
         accuracy: of the model in the precision it ran in; NaN if it failed.
         send_s, receive_s: how long its transfers there and back took; 0 if it ran on the phone.
         compute_j: what the profile's watts make of the time that the phone's processor was busy for
-            it at each clock (which a kernel keeps count of); 0 if it ran elsewhere.
+            it at each clock (which a kernel keeps count of), its picture apart; 0 if it ran
+            elsewhere.
     """
 
     status: str

@@ -164,6 +164,12 @@ class PowerState:
         user.energy_j += energy_j
         return self._per_user_j
 
+    def due_j(self, mark: float) -> float:
+        """What a user who got ``mark`` would be booked at this moment; nothing is."""
+        now_s = self._clock._now
+        each_j = self.power_w * (now_s - self._since_s) / self._users
+        return self._per_user_j + each_j - mark
+
     def book_among(self, users: Sequence[User], mark: float, activity: str) -> float:
         """Book one user's part since ``mark`` in even shares to several, who are one to the rest.
 

@@ -43,7 +43,7 @@ _ALL = (
             "target": "text",  # place/processor/precision; null if none was chosen
             "status": "text",  # done, failed:REASON, unfinished
             "latency_s": "real",  # arrival to result; null unless done
-            "energy_j": "real",  # booked to it on the phone
+            "energy_j": "real",  # booked to it on the phone, its picture included
             "host_energy_j": "real",  # and on another phone that ran it; null if none did
             "deadline_s": "real",  # null for none
             "deadline_met": "truth",  # null without a deadline, or if the run ended before it
@@ -57,6 +57,10 @@ _ALL = (
             "co_mem": "real",
             "skin_c": "real",  # null if the profile knows nothing of heat
             "cold_start": "truth",  # whether it waited for its model to be loaded; null elsewhere
+            # Null without a picture taken first: from arrival until it was there (null if it never was),
+            # and joules of camera and CPU for it, those of the camera's being kept open apart.
+            "capture_s": "real",
+            "capture_energy_j": "real",
             "phase": "text",  # warmup, training, evaluation
             # With check.oracle, else null: what the oracle would have chosen, foreseen of that and of
             # the target that was chosen; no number where it would never have ended.
@@ -147,10 +151,12 @@ _ALL = (
             "steps": "whole",  # of an update that counts
             "staleness": "whole",  # versions since it began; null in rounds
             "start_s": "real",
+            "collect_s": "real",  # null if it had nothing to collect, or did not come to that
             "download_s": "real",  # null if it did not come to that
             "training_s": "real",
             "upload_s": "real",
-            "download_j": "real",  # booked on its phone; the radio's tail belongs to its transfer
+            "collect_energy_j": "real",  # booked on its phone; the camera's tail belongs to it
+            "download_j": "real",  # likewise; the radio's tail belongs to its transfer
             "training_j": "real",
             "upload_j": "real",
             "energy_j": "real",  # the sum

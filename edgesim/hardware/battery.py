@@ -27,8 +27,8 @@ from edgesim.hardware.thermal import Thermal
 
 __all__ = ["BOARD", "EDGE_J", "OVERDRAFT_J", "Battery", "Flow"]
 
-BOARD = 4
-"""A phone's components outside the die, which come first: base, screen, Wi-Fi, LTE."""
+BOARD = 5
+"""A phone's components outside the die, which come first: base, screen, Wi-Fi, LTE, camera."""
 
 OVERDRAFT_J = 1e-5
 """Joules by which rounding may let a battery be overdrawn: a microsecond at full power."""
@@ -176,7 +176,7 @@ class Battery:
             seconds: how long.
         """
         thermal, load_w = self._thermal, power_w
-        die_w = power_w - watts[0] - watts[1] - watts[2] - watts[3]
+        die_w = power_w - watts[0] - watts[1] - watts[2] - watts[3] - watts[4]
         while True:
             flow = self._flows.get(load_w)
             if flow is None:

@@ -1,4 +1,4 @@
-"""A phone: processors, a radio, a screen and a base that wakes with them, on one battery.
+"""A phone: processors, radios, a screen, a camera and a base that wakes with them, on one battery.
 
 Around it the world moves on its own: apps of its owner, the screen, the charger, the temperature of
 the air (:class:`Surroundings`). What these do to the phone, and what heat and the battery do, needs
@@ -23,6 +23,7 @@ from edgesim.core.errors import SimulationError
 from edgesim.core.power import LEDGER_TOLERANCE, NOBODY, Booking, Meter, User
 from edgesim.core.signals import ConstantBank, Signal
 from edgesim.hardware.battery import BOARD, EDGE_J, OVERDRAFT_J, Battery
+from edgesim.hardware.camera import Camera
 from edgesim.hardware.device import DeviceEnd
 from edgesim.hardware.memory import Memory
 from edgesim.hardware.processor import PERFORMANCE, Governor, MemoryBus, Processor
@@ -150,6 +151,7 @@ class Phone:
         memory: what is in its memory.
         wifi, lte: its radios; LTE is on if it is attached to such a network, ``None`` if the profile
             has no LTE.
+        camera: its camera; one without a specification if the profile has none.
         connection: its way to access points and cells; ``None`` if it has none.
         nearby: its links to other phones, by their names (Wi-Fi Direct),
         hosts: and these phones.
@@ -182,6 +184,7 @@ class Phone:
         "_weather_s",
         "active",
         "battery",
+        "camera",
         "connection",
         "hosts",
         "is_on",
@@ -244,6 +247,7 @@ class Phone:
             self.lte = Radio(ether, self.meter, spec.lte, is_on=has_lte)
         else:
             self.meter.component("lte", 0.0, "off")
+        self.camera = Camera(clock, self.meter, spec.camera)
         self.radios = (self.wifi,) if self.lte is None or not has_lte else (self.wifi, self.lte)
         self.nearby: dict[str, Link] = {}
         self.hosts: dict[str, Callable[[], Phone]] = {}
@@ -354,6 +358,11 @@ class Phone:
         """Watts of base power that each active thing answers for at present."""
         return self._base.power_w / max(len(self.active), 1)
 
+    def awake_so_far_j(self, activity: Activity) -> float:
+        """Base power that ``activity`` answers for up to now, as yet unbooked; 0 if it has ended."""
+        mark = self.active.get(activity)
+        return 0.0 if mark is None else self._base.due_j(mark)
+
     @property
     def processors(self) -> Mapping[str, Processor]:
         """The processors that have been used so far."""
@@ -452,7 +461,11 @@ class Phone:
     @property
     def _is_resting(self) -> bool:
         """Whether nothing else can depend on what happens to it."""
-        return not self.active and all(radio.tail_user is None for radio in self.radios)
+        return (
+            not self.active
+            and self.camera.tail_user is None
+            and all(radio.tail_user is None for radio in self.radios)
+        )
 
     def _wake(self) -> None:
         self.meter.bring_up_to_date()
@@ -622,6 +635,7 @@ class Phone:
             activity.phone_went_off(reason)
         self._run_app(NO_APP)
         self.memory.clear()
+        self.camera.stop()
         for radio in self.radios:
             radio.stop()
         self.meter.switch_off()

@@ -47,6 +47,7 @@ __all__ = [
     "Pace",
     "Processor",
     "Task",
+    "alone_level",
 ]
 
 GOVERNORS = ("performance", "powersave", "schedutil", "fixed", "controller")
@@ -74,6 +75,11 @@ class Governor:
 
 
 PERFORMANCE = Governor("performance")
+
+
+def alone_level(spec: ProcessorSpec, governor: Governor) -> int:
+    """The number of the level that a governor sets for one job that asks for none."""
+    return {"powersave": 0, "fixed": governor.level}.get(governor.kind, len(spec.levels) - 1)
 
 
 class Task(Protocol):
@@ -227,6 +233,7 @@ class Execution(Job):
         self.alone_s = 0.0  # what ``work`` is counted in: seconds at the pace at which it began
         self.traffic_bps = 0.0  # bytes per second of memory that it uses while it has all the time
         self.profile_j = 0.0
+        self.energy_j = 0.0  # what its processor has booked for it
 
     def started(self) -> None:
         """Answer for a share of the processor's watts from now on."""
@@ -245,7 +252,7 @@ class Execution(Job):
         processor, user = self._processor, self._user
         before_j = user.energy_j
         self._mark = processor._state.book(user, self._mark, "compute")
-        self.profile_j += (user.energy_j - before_j) / processor._hungrier
+        self._note(user.energy_j - before_j)
 
     def cancel(self) -> None:
         """Stop it, booking what it has cost so far; nobody is told of its end."""
@@ -273,8 +280,12 @@ class Execution(Job):
         processor._state.leave(
             user, self._mark, "compute", power_w, "compute" if power_w else "idle"
         )
-        self.profile_j += (user.energy_j - before_j) / processor._hungrier
+        self._note(user.energy_j - before_j)
         processor._let_go(self)
+
+    def _note(self, energy_j: float) -> None:
+        self.energy_j += energy_j
+        self.profile_j += energy_j / self._processor._hungrier
 
 
 class _Together(Execution):

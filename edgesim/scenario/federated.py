@@ -23,6 +23,7 @@ from edgesim.learning.isp.camera import RAW
 from edgesim.learning.program import LocalProgram
 from edgesim.nn.model import BYTES_PER_VALUE, ModelCost
 from edgesim.nn.zoo import ZOO
+from edgesim.scenario.camera_schema import CaptureSpec, CollectSpec
 from edgesim.scenario.curve_files import read_curve
 from edgesim.scenario.federated_schema import (
     CamerasSpec,
@@ -33,17 +34,18 @@ from edgesim.scenario.federated_schema import (
 )
 from edgesim.scenario.journal import Journal
 from edgesim.workloads.availability import NightsBank
+from edgesim.workloads.captures import CaptureTerms
 from edgesim.workloads.eligibility import Eligibility, Requirement
 from edgesim.workloads.federated import FederatedJob, FederatedSlots
 from edgesim.workloads.learners import Fitted, Learner, Trained, Untrained
-from edgesim.workloads.roster import Roster
+from edgesim.workloads.roster import Collecting, Roster
 from edgesim.workloads.rounds import FederatedTables, FederatedTerms, Stop
 
 if TYPE_CHECKING:
     from edgesim.learning.data import Dataset
     from edgesim.learning.partition import Partition
 
-__all__ = ["Subject", "build_federated", "study"]
+__all__ = ["Subject", "build_federated", "capture_terms", "study"]
 
 _BYTES_PER_VALUE = BYTES_PER_VALUE["fp32"]
 
@@ -273,6 +275,7 @@ def build_federated(
         subject.samples,
         subject.labels,
         {g.name: spec.idle_w if spec.idle_w is not None else _idle_w(g) for g in members},
+        None if spec.collect is None else _collecting(spec.collect),
     )
     synchronous = (
         rounds if isinstance(rounds, SynchronousSpec) else SynchronousSpec(kind="synchronous")
@@ -322,6 +325,16 @@ def build_federated(
         streams,
         ended,
     )
+
+
+def capture_terms(spec: CaptureSpec) -> CaptureTerms:
+    """How a job wants its pictures, from what the scenario says."""
+    pixels = None if spec.megapixels is None else spec.megapixels * 1e6
+    return CaptureTerms(pixels, spec.develop == "isp", spec.keep_open_s)
+
+
+def _collecting(spec: CollectSpec) -> Collecting:
+    return Collecting(capture_terms(spec), spec.pictures, spec.when == "once")
 
 
 def _group(fleet: Fleet, name: str) -> PhoneGroup:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from edgesim.core.documents import Schema
+from edgesim.scenario.camera_schema import CollectSpec
 from edgesim.scenario.signal_schema import (
     Seconds,
     Share,
@@ -188,6 +189,9 @@ class FederatedJobSpec(Schema):
     """With ``fitted``: the curve's file, relative to the scenario; `edgesim fit-curve` makes one."""
     samples_per_client: Whole | None = None
     """With ``timing_only``: so many for each client, in place of dataset and partition."""
+    collect: CollectSpec | None = None
+    """Clients collect their data with their cameras when they take part, which takes time and energy; what
+    they learn from is the data set's all the same. Default: it is there already."""
     clients_per_round: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """K."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 10

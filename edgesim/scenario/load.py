@@ -26,6 +26,7 @@ from edgesim.scenario.references import (
     entries,
     mapping,
     models_of,
+    not_photographed,
     not_pictures,
     own_models,
 )
@@ -172,6 +173,7 @@ def _checked(
         problems += not_federated(document, scenario)
         problems += disconnected(document, scenario, catalogue)
         problems += not_pictures(document, scenario, own)
+        problems += not_photographed(document, scenario, catalogue)
         recordings, found = read_recordings(document, scenario, path.parent)
         problems += found
         if not problems:

@@ -9,6 +9,7 @@ from typing import Any
 from edgesim.controllers.registry import FEDERATED_SLOTS, SLOTS
 from edgesim.core.documents import Document, KeyPath
 from edgesim.core.errors import ConfigError, EdgesimError, Problem, did_you_mean
+from edgesim.hardware.camera import developing_cpu
 from edgesim.hardware.catalogue import Catalogue
 from edgesim.hardware.phone import NO_APP
 from edgesim.hardware.profiles import PhoneProfile
@@ -17,6 +18,8 @@ from edgesim.nn.cost import ProcessorSpec
 from edgesim.nn.model import ModelCost
 from edgesim.nn.table import read_model
 from edgesim.nn.zoo import ZOO
+from edgesim.scenario.camera_schema import CaptureSpec
+from edgesim.scenario.federated_schema import FederatedJobSpec
 from edgesim.scenario.schema import Scenario, batching_by_processor, load_by_processor
 from edgesim.scenario.seats import unknown_controllers
 
@@ -27,6 +30,7 @@ __all__ = [
     "fixed_level",
     "mapping",
     "models_of",
+    "not_photographed",
     "not_pictures",
     "own_models",
 ]
@@ -293,6 +297,36 @@ def not_pictures(
         for name, job in scenario.inference_jobs.items()
         if job.payload == "jpeg" and models[job.model].jpeg_bytes is None
     ]
+
+
+def not_photographed(document: Document, scenario: Scenario, catalogue: Catalogue) -> list[Problem]:
+    """Jobs whose pictures some of their phones cannot take, or not so."""
+    problems = []
+    wanted: CaptureSpec | None
+    for name, job in scenario.jobs.items():
+        if isinstance(job, FederatedJobSpec):
+            key, wanted = "collect", job.collect
+        else:
+            key, wanted = "capture", job.capture
+        if wanted is None:
+            continue
+        for group in sorted(job.phones or scenario.phones):
+            profile = scenario.phones[group].profile
+            spec = catalogue.phone(profile)
+            whose = f"the phones of group {group!r} (profile {profile})"
+            others = "name the other groups in the job's phones"
+            if spec.camera is None:
+                message = (
+                    f"{whose} have no camera: add a section camera to the profile, or {others}"
+                )
+                problems.append(document.problem(("jobs", name, key), message))
+            elif wanted.develop == "cpu" and not developing_cpu(spec.processors, {}):
+                message = (
+                    f"{whose} have no CPU whose fp32 peak is known, so that none can develop "
+                    f"pictures: use isp, add macs_per_cycle.fp32 to a CPU of the chip, or {others}"
+                )
+                problems.append(document.problem(("jobs", name, key, "develop"), message))
+    return problems
 
 
 def _unknown_runtime(

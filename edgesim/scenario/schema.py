@@ -10,6 +10,7 @@ from edgesim.core.documents import Schema
 from edgesim.core.units import ms_to_s
 from edgesim.network.lte import RESOURCE_BLOCKS
 from edgesim.network.traces import UPLINK_RATIO
+from edgesim.scenario.camera_schema import CaptureSpec
 from edgesim.scenario.federated_schema import FederatedJobSpec
 from edgesim.scenario.signal_schema import (
     AppSignal,
@@ -537,6 +538,9 @@ class InferenceJobSpec(Schema):
     """Least accuracy that will do, as a fraction."""
     decision_overhead_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
     """Simulated time that each decision takes."""
+    capture: CaptureSpec | None = None
+    """Each request begins with a picture: it is taken first, then is decided where the request runs.
+    Default: its input is there already."""
     models_loaded: Literal["at_start", "on_demand"] = "at_start"
     """Whether the model is in the phones' memory from the start, for as many targets as fit (the
     cheapest first), or is loaded when it is first used; evicted, it is loaded again."""

@@ -44,7 +44,7 @@ from edgesim.network.traces import bandwidth_banks, speed_banks
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.nn.model import ModelCost
 from edgesim.scenario.air import build_network, rssi_by_distance
-from edgesim.scenario.federated import build_federated, study
+from edgesim.scenario.federated import build_federated, capture_terms, study
 from edgesim.scenario.federated_schema import FederatedJobSpec
 from edgesim.scenario.journal import Journal
 from edgesim.scenario.load import LoadedScenario
@@ -531,6 +531,7 @@ class World:
             retry_wait_s=ms_to_s(spec.retry_wait_ms),
             warm_up_s=spec.warmup_s,
             training_s=training.duration_s if isinstance(training, LiveTrainingSpec) else 0.0,
+            capture=None if spec.capture is None else capture_terms(spec.capture),
         )
 
     def _arrivals(self, job: str, spec: ArrivalsSpec, phones: list[tuple[str, int]]) -> Arrivals:
@@ -700,6 +701,7 @@ class World:
                 assert isinstance(activity, Request | Visit)
                 activity.cut_off()
         for phone in self.fleet.built():
+            phone.camera.settle()
             for radio in phone.radios:
                 radio.settle()
             phone.look()

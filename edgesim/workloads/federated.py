@@ -1,6 +1,6 @@
 """A federated job: a coordinator, and its clients round by round, in virtual time.
 
-    select -> model down -> train -> update up -> aggregate -> evaluate -> ...
+    select (-> collect data) -> model down -> train -> update up -> aggregate -> evaluate -> ...
 
 The coordinator is a SimPy process that waits for its clients (:mod:`edgesim.workloads.participation`).
 Aggregation and evaluation take no simulated time: they are the server's, and of the order of a
@@ -363,6 +363,7 @@ class FederatedJob:
             self._breaks_down_at(current, client),
             offline_s,
             reason,
+            self._roster.collects(client),
         )
         part = Part(self.clock, self.name, phone, given, self._part_over, self._part_written)
         ticket = self.learner.begin(client, current.number, program, corrects=corrects)
@@ -418,6 +419,8 @@ class FederatedJob:
 
     def _part_over(self, part: Part) -> None:
         """A client's part is over, whatever came of it."""
+        if part.has_collected:
+            self._roster.has_collected(part.given.participant.client)
         if self.terms.is_asynchronous:
             self._notify()
             return
@@ -506,7 +509,10 @@ class FederatedJob:
                 seat.final = FAILED + "diverged"
                 continue
             seat.loss = progress.losses.get(seat.ticket, nan)
-            self._roster.has_trained(client, seat.loss, self.clock.now - seat.part.start_s)
+            part = seat.part
+            collected = part.phase("collect")
+            collect_s = 0.0 if collected is None else collected.seconds
+            self._roster.has_trained(client, seat.loss, self.clock.now - part.start_s, collect_s)
 
     def _judge(self, current: Round, progress: Progress) -> None:
         current.score = progress.score
@@ -535,7 +541,10 @@ class FederatedJob:
         self._energy_global_j += current.energy_global_j
 
     def _by_equation_j(self, seat: Seat, lasted_s: float) -> float:
-        """Compute and communication by AutoFL's equations, as its profile has the watts."""
+        """Compute and communication by AutoFL's equations, as its profile has the watts.
+
+        They know of no camera.
+        """
         part = seat.part
         client = part.given.participant.client
         idle_j = self._roster.idle_w_of(client) * lasted_s
@@ -633,6 +642,7 @@ class FederatedJob:
             seat.loss,
             given.batch_size,
             given.epochs,
+            seconds.get("collect", 0.0),
         )
 
     def _metered_j(self, part: Part) -> float:

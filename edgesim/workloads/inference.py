@@ -2,12 +2,17 @@
 
 A request is a small state machine driven by callbacks; there is no process per request. Its way:
 
-    arrival -> decision -> processor -> done
-                        -> errand: uplink -> elsewhere -> downlink -> done (-> radio tail)
+    arrival (-> picture) -> decision -> processor -> done
+                                     -> errand: uplink -> elsewhere -> downlink -> done (-> radio tail)
 
 An attempt elsewhere may fail, and be tried again; a request that takes too long may be given up. Its
 row is written when its last joule is booked: for one that used a radio, when the tail after its
-transfer ends or the next transfer begins.
+transfer ends or the next transfer begins; for one that took a picture, when the camera is no longer
+kept open for it.
+
+Where its job captures its inputs, its controller is asked when the picture is there, and observes what
+is then; its row has the conditions at its arrival, as all rows, so that they are the same under every
+controller.
 """
 
 from __future__ import annotations
@@ -30,11 +35,12 @@ from edgesim.controllers.slots import (
 from edgesim.core.clock import Clock, Order, Timer
 from edgesim.core.random import normals
 from edgesim.core.recorder import Table
-from edgesim.hardware.fleet import Fleet
+from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.network.radio import Link, LinkState
 from edgesim.nn.model import ModelCost
 from edgesim.workloads.arrivals import Arrivals
+from edgesim.workloads.captures import CaptureTerms, Photography, Pictures
 from edgesim.workloads.computation import Computation
 from edgesim.workloads.errand import CONNECTION_LOST, AtServer, Errand, OtherSide, Visit
 from edgesim.workloads.menu import Menu, Plan
@@ -70,6 +76,7 @@ class Terms:
         warm_up_s: requests that arrive in the first so many seconds, after training, are in phase
             ``warmup``.
         training_s: requests that arrive before are in phase ``training``.
+        capture: how each takes the picture that it is about; ``None``: its input is there already.
     """
 
     deadline_s: float
@@ -82,6 +89,7 @@ class Terms:
     retry_wait_s: float = 0.0
     warm_up_s: float = 0.0
     training_s: float = 0.0
+    capture: CaptureTerms | None = None
 
 
 class InferenceJob:
@@ -144,14 +152,26 @@ class InferenceJob:
         self._horizon_s = horizon_s
         self._hosts = hosts
         self._under_way: deque[Request] = deque()  # those that may be given up, in order
+        self._photography: dict[str, Photography] = {}  # by phone group
         self._patience = Timer(clock, Order.COMPLETION, self._lose_patience)
         for index, row in enumerate(rows):
             group, _ = fleet.group_of(row)
             noise_key = noise_keys[index] if meter_noise else 0
-            source = _Source(row, menus[group.name], arrivals.times(index), noise_key)
+            photography = self._photography_of(group)
+            source = _Source(row, menus[group.name], arrivals.times(index), noise_key, photography)
             time_s = next(source.times)
             if time_s < horizon_s:
                 clock.call_at(time_s, Order.ARRIVAL, self._arrive, source)
+
+    def _photography_of(self, group: PhoneGroup) -> Photography | None:
+        """How the phones of a group take pictures, if that is what the job wants."""
+        if self.terms.capture is None:
+            return None
+        found = self._photography.get(group.name)
+        if found is None:
+            found = Photography(group.spec, group.governors, self.terms.capture)
+            self._photography[group.name] = found
+        return found
 
     def preload(self, phone: Phone, group: str) -> None:
         """Put the model into the memory of a phone of ``group`` that begins its life."""
@@ -196,13 +216,21 @@ class InferenceJob:
 class _Source:
     """Where requests of one job on one phone come from."""
 
-    __slots__ = ("menu", "noise_key", "phone", "requests", "row", "times")
+    __slots__ = ("menu", "noise_key", "phone", "photography", "requests", "row", "times")
 
-    def __init__(self, row: int, menu: Menu, times: Iterator[float], noise_key: int) -> None:
+    def __init__(
+        self,
+        row: int,
+        menu: Menu,
+        times: Iterator[float],
+        noise_key: int,
+        photography: Photography | None,
+    ) -> None:
         self.row = row
         self.menu = menu
         self.times = times
         self.noise_key = noise_key
+        self.photography = photography
         self.phone: Phone | None = None
         self.requests = 0
 
@@ -218,7 +246,9 @@ class Request:
     """
 
     __slots__ = (
+        "_at_arrival",
         "_attempts",
+        "_capture_s",
         "_computation",
         "_errand",
         "_forecasts",
@@ -230,6 +260,7 @@ class Request:
         "_number",
         "_observation",
         "_phone",
+        "_pictures",
         "_places",
         "_plan",
         "_profile_j",
@@ -253,14 +284,17 @@ class Request:
         self._attempts = 0
         self._is_cold = False
         self._is_written = False
-        self._places: tuple[str, ...] = ()  # within reach when it arrived
+        self._places: tuple[str, ...] = ()  # within reach when its controller was asked
         self._target: Target | None = None
         self._plan: Plan | None = None
         self._computation: Computation | None = None  # on the phone itself
         self._errand: Errand | None = None  # elsewhere
         self._visit: Visit | None = None  # on another phone
+        self._pictures: Pictures | None = None
+        self._capture_s = nan
         self._latency_s = nan
         self._send_s = self._receive_s = self._profile_j = 0.0
+        self._at_arrival: OffloadingObservation | None = None
         self._observation: OffloadingObservation | None = None
         self._forecasts: dict[Target, Forecast] | None = None
         self.start_s = inference.clock._now
@@ -271,14 +305,50 @@ class Request:
     # -- its way ----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Arrive: look around and ask the controller."""
+        """Arrive: look around, take a picture if that is wanted, and ask the controller."""
         inference, phone, terms = self._inference, self._phone, self._inference.terms
+        photography = self._source.photography
         phone.look()
+        self._at_arrival = observation = self._observe()
+        if not phone.is_on:
+            self._close(FAILED + phone.off_reason)
+        elif photography is None and not observation.options:
+            self._close(FAILED_NO_TARGET)
+        else:
+            phone.begin(self)
+            if terms.timeout_s < inf:
+                inference.give_up_after(self)
+            if photography is None:
+                self._ask(observation)
+            else:
+                self._pictures = Pictures(phone, self, photography, 1, self._captured)
+
+    def _captured(self) -> None:
+        """The picture is there: look around anew and ask the controller."""
+        self._capture_s = self._inference.clock._now - self.start_s
+        self._phone.look()
+        observation = self._observe()
+        if observation.options:
+            self._ask(observation)
+        else:
+            self._phone.end(self)
+            self._close(FAILED_NO_TARGET)
+
+    def _ask(self, observation: OffloadingObservation) -> None:
+        inference = self._inference
+        if inference.asks_oracle:
+            self._foresee(observation)
+        inference.slot.ask(observation, self._decided)
+
+    def _observe(self) -> OffloadingObservation:
+        """What a controller is told that is asked at this moment."""
+        inference, phone, terms = self._inference, self._phone, self._inference.terms
+        now_s = inference.clock._now
         thermal = phone.thermal
         app = phone.app if phone.is_on else phone.app_asked_for  # the weather is nobody's doing
         network, rssi_dbm, nearby_dbm, link, nearby_link, self._places = _within_reach(phone)
         self._observation = observation = OffloadingObservation(
-            self.start_s,
+            now_s,
             self.job,
             phone.name,
             phone.spec.profile,
@@ -298,18 +368,9 @@ class Request:
             self._menu.offer(self._places),
             self.is_ready,
             self.what_if if inference.slot.needs_what_if else None,
+            now_s - self.start_s,
         )
-        if not phone.is_on:
-            self._close(FAILED + phone.off_reason)
-        elif not observation.options:
-            self._close(FAILED_NO_TARGET)
-        else:
-            phone.begin(self)
-            if terms.timeout_s < inf:
-                inference.give_up_after(self)
-            if inference.asks_oracle:
-                self._foresee(observation)
-            inference.slot.ask(observation, self._decided)
+        return observation
 
     def _foresee(self, observation: OffloadingObservation) -> None:
         """Ask what would come of each target."""
@@ -464,7 +525,10 @@ class Request:
         self._close(FAILED + reason)
 
     def tail_ended(self) -> None:
-        """A radio of the phone has left the tail after a transfer of this request."""
+        """A radio of the phone has left the tail after a transfer of this request.
+
+        Or its camera is no longer kept open for it.
+        """
         self._write_if_settled()
 
     def cut_off(self) -> None:
@@ -478,6 +542,8 @@ class Request:
         self._close(FAILED_NO_MEMORY)
 
     def _give_back(self, *, tell: bool) -> None:
+        if self._pictures is not None:
+            self._pictures.cancel()
         if self._computation is not None:
             self._is_cold = self._computation.is_cold
             self._computation.cancel()
@@ -490,7 +556,7 @@ class Request:
         self._phone.end(self)
 
     def _close(self, status: str) -> None:
-        """Nothing but radio tails can be booked to it any more."""
+        """Nothing but tails of radios and camera can be booked to it any more."""
         self.status = status
         self._write_if_settled()
 
@@ -498,7 +564,8 @@ class Request:
         """Write its row when its last joule has been booked, here and elsewhere."""
         if not self.status or self._is_written:
             return
-        if any(radio.tail_user is self for radio in self._phone.radios):
+        phone = self._phone
+        if phone.camera.tail_user is self or any(r.tail_user is self for r in phone.radios):
             return
         if self._visit is None or not self._visit.is_open:
             self._write()
@@ -509,8 +576,9 @@ class Request:
         terms, done = inference.terms, status == DONE
         latency_s, deadline_s = self._latency_s, terms.deadline_s
         in_time = latency_s <= deadline_s if done else False
-        observation = self._observation
+        observation, at_arrival = self._observation, self._at_arrival
         assert observation is not None
+        assert at_arrival is not None
         if inference.requests is not None:
             met: bool | None = in_time
             if deadline_s == inf or (
@@ -539,20 +607,23 @@ class Request:
                     plan.accuracy if done and plan is not None else None,
                     terms.accuracy_min or None,
                     None if plan is None else self._attempts,
-                    observation.network or None,
-                    _known(observation.rssi_dbm),
-                    _known(observation.nearby_rssi_dbm),
-                    observation.co_cpu,
-                    observation.co_mem,
-                    _known(observation.skin_c),
+                    at_arrival.network or None,
+                    _known(at_arrival.rssi_dbm),
+                    _known(at_arrival.nearby_rssi_dbm),
+                    at_arrival.co_cpu,
+                    at_arrival.co_mem,
+                    _known(at_arrival.skin_c),
                     is_cold,
+                    _known(self._capture_s),
+                    None if self._pictures is None else self._pictures.energy_j,
                     self._phase,
                     *self._foreseen(),
                 )
             )
         if target is not None and plan is not None:
             self._report(observation, target, plan, in_time)
-        self._observation = None  # its what_if leads back here: do not leave a cycle behind
+        # Their what_if leads back here, and so do the pictures: do not leave a cycle behind.
+        self._observation = self._at_arrival = self._pictures = None
         self._forecasts = None
         self._visit = None
 
@@ -632,8 +703,10 @@ class Request:
             )
         if end_s == inf or end_s - self.start_s > terms.timeout_s:
             return Forecast(inf, inf)
-        latency_s = end_s - self.start_s
-        return Forecast(latency_s, energy_j + phone.base_power_share_w * latency_s)
+        # What is booked already, or as good as spent, is the same whatever is chosen now.
+        spent_j = self.energy_j + phone.awake_so_far_j(self) + phone.camera.tail_left_j(self)
+        energy_j += phone.base_power_share_w * (end_s - now_s)
+        return Forecast(end_s - self.start_s, spent_j + energy_j)
 
     def _plan_of(self, target: Target) -> Plan:
         """How a target is carried out; refuses what is not one of the options."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from edgesim.controllers.federated import TrainingOption, TrainingTarget
-from edgesim.hardware.processor import Governor, Task
+from edgesim.hardware.processor import Governor, Task, alone_level
 from edgesim.hardware.specs import PhoneSpec
 from edgesim.nn.cost import (
     ProcessorSpec,
@@ -154,12 +154,10 @@ class TrainingCosts:
             if training_s(times.model, processor, 1) is None:
                 continue
             governor = governors.get(name, Governor("performance"))
-            top = len(processor.levels) - 1
-            alone = {"powersave": 0, "fixed": governor.level}
             if governor.kind == "controller":
-                self._levels[name] = [(level, level) for level in range(top + 1)]
+                self._levels[name] = [(k, k) for k in range(len(processor.levels))]
             else:
-                self._levels[name] = [(alone.get(governor.kind, top), None)]
+                self._levels[name] = [(alone_level(processor, governor), None)]
         self._options: dict[int, tuple[TrainingOption, ...]] = {}
         self._targets = {
             TrainingTarget(name, chosen)

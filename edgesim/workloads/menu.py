@@ -9,7 +9,7 @@ from math import inf
 from edgesim.controllers.slots import DEVICE, Option, Target
 from edgesim.hardware.fleet import Fleet
 from edgesim.hardware.memory import Memory
-from edgesim.hardware.processor import PERFORMANCE, Governor, InferenceTask
+from edgesim.hardware.processor import PERFORMANCE, Governor, InferenceTask, alone_level
 from edgesim.hardware.server import Server
 from edgesim.hardware.specs import PhoneSpec
 from edgesim.nn.cost import (
@@ -261,5 +261,4 @@ def _levels(governor: Governor, processor: ProcessorSpec) -> Sequence[tuple[int,
     levels = range(len(processor.levels))
     if governor.kind == "controller":
         return [(level, level) for level in levels]
-    alone = {"powersave": 0, "fixed": governor.level}
-    return [(alone.get(governor.kind, levels[-1]), None)]
+    return [(alone_level(processor, governor), None)]

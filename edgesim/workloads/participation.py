@@ -1,4 +1,4 @@
-"""One client's part in a round: the model comes, it trains, its update goes.
+"""One client's part in a round: it collects its data, the model comes, it trains, its update goes.
 
 A client is a SimPy process on its phone. Each of its phases keeps the phone awake and answers for the
 joules spent on it, the tail of its radio included. Whatever befalls the phone meanwhile (it goes off,
@@ -19,6 +19,7 @@ from edgesim.core.clock import Clock, Order
 from edgesim.hardware.phone import Phone
 from edgesim.hardware.processor import Execution
 from edgesim.network.radio import Link
+from edgesim.workloads.captures import Photography, Pictures
 from edgesim.workloads.local_training import PartOfTask, TrainingTask
 
 __all__ = ["Assignment", "Part", "Phase"]
@@ -50,6 +51,7 @@ class Assignment:
         breaks_down_at: it breaks down after this share of its training; 1: it does not.
         offline_s: its owner takes it away, or into use, at this moment; infinity: never,
         offline_reason: and which of both.
+        collects: how it takes its pictures first, and how many; ``None``: its data is there already.
     """
 
     round: int
@@ -64,13 +66,14 @@ class Assignment:
     breaks_down_at: float
     offline_s: float
     offline_reason: str
+    collects: tuple[Photography, int] | None = None
 
 
 class Phase:
     """A phase of a client's part: what keeps its phone awake, and what joules are booked to.
 
     Attributes:
-        name: ``download``, ``training`` or ``upload``.
+        name: ``collect``, ``download``, ``training`` or ``upload``.
         job: the job's name.
         energy_j: what has been booked so far.
         start_s: when it began,
@@ -105,7 +108,7 @@ class Phase:
         self._part.lose(FAILED + "connection_lost")
 
     def tail_ended(self) -> None:
-        """The radio has left the tail after its transfer."""
+        """The radio has left the tail after its transfer, or the camera is not kept open for it."""
         self._part.settled()
 
     # -- as a session of the phone's connection, and as a tenant of its memory ---------------------
@@ -144,6 +147,7 @@ class Part:
         transmit_w: watts of sending at the signal when its upload began.
         rssi_dbm: signal when it began; NaN without a network.
         start_s, end_s: when it began, and when it was over; NaN before.
+        has_collected: whether it has taken all of its pictures.
     """
 
     __slots__ = (
@@ -156,12 +160,14 @@ class Part:
         "_next",
         "_over",
         "_phone",
+        "_pictures",
         "_written",
         "clock",
         "co_cpu",
         "compute_j",
         "end_s",
         "given",
+        "has_collected",
         "job",
         "phases",
         "rssi_dbm",
@@ -192,12 +198,14 @@ class Part:
         self.co_cpu = 0.0
         self.start_s = clock.now
         self.end_s = nan
+        self.has_collected = False
         self._phone = phone
         self._over = over
         self._written = written
         self._next: simpy.Event | None = None
         self._execution: Execution | None = None
         self._link: Link | None = None
+        self._pictures: Pictures | None = None
         self._doom = ""  # why it has ended, while its process does not know yet
         self._is_hurried = False
         self._is_sent = False
@@ -233,6 +241,8 @@ class Part:
             self.co_cpu = phone.app.cpu
             if not phone.is_on:
                 raise Lost(FAILED + phone.off_reason)
+            if given.collects is not None:
+                yield from self._collect(*given.collects)
             yield from self._transfer("download", given.downlink_bytes, is_up=False)
             yield from self._train()
             yield from self._transfer("upload", given.uplink_bytes, is_up=True)
@@ -242,6 +252,15 @@ class Part:
             self._close(DONE if self.steps == given.task.steps else PARTIAL)
         except Lost as lost:
             self._close(str(lost))
+
+    def _collect(self, how: Photography, pictures: int) -> Waiting:
+        phase = self._enter("collect")
+        self._pictures = Pictures(self._phone, phase, how, pictures, self.proceed)
+        yield self._pause()
+        self._check()
+        self._pictures = None
+        self.has_collected = True
+        self._leave()
 
     def _transfer(self, name: str, size_bytes: float, *, is_up: bool) -> Waiting:
         phone, site = self._phone, self.given.site
@@ -357,7 +376,8 @@ class Part:
         """Perhaps its last joule has been booked."""
         if not self.status or self._is_settled:
             return
-        if any(radio.tail_user in self.phases for radio in self._phone.radios):
+        phone, phases = self._phone, self.phases
+        if phone.camera.tail_user in phases or any(r.tail_user in phases for r in phone.radios):
             return
         self._is_settled = True
         self._written(self)
@@ -397,6 +417,9 @@ class Part:
         if not self.phases:
             return
         phase, phone = self.phases[-1], self._phone
+        if self._pictures is not None:
+            self._pictures.cancel()
+            self._pictures = None
         if phone.connection is not None:
             phone.connection.close(phase)
         for radio in phone.radios:

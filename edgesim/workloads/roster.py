@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, inf, nan
 from typing import Any
 
@@ -23,10 +24,26 @@ from edgesim.hardware.fleet import Fleet, PhoneGroup
 from edgesim.hardware.phone import Phone
 from edgesim.learning.program import LocalProgram
 from edgesim.nn.model import ModelCost
+from edgesim.workloads.captures import CaptureTerms, Photography
 from edgesim.workloads.local_training import StepTimes, TrainingCosts, TrainingTask
 from edgesim.workloads.what_if import forecast_part
 
-__all__ = ["Roster"]
+__all__ = ["Collecting", "Roster"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """How clients collect their data.
+
+    Attributes:
+        terms: how they want their pictures.
+        pictures: how many each takes; ``None``: as many as it has samples.
+        is_once: whether they do so only the first time that they take part, else each time.
+    """
+
+    terms: CaptureTerms
+    pictures: int | None
+    is_once: bool
 
 
 class Roster:
@@ -40,6 +57,7 @@ class Roster:
         samples: of each client; shape ``(clients,)``.
         labels: samples by client and label.
         idle_w: what a phone of each group draws that has nothing to do, by the group's name.
+        collecting: how clients collect their data; ``None``: it is there already.
 
     Attributes:
         clients: as controllers see them.
@@ -59,8 +77,11 @@ class Roster:
         samples: NDArray[np.int64],
         labels: NDArray[np.int64],
         idle_w: Mapping[str, float],
+        collecting: Collecting | None = None,
     ) -> None:
         self.model = model
+        self._collecting = collecting
+        self._photography: list[Photography] = []  # by number of group
         self._fleet = fleet
         self._rows = rows
         self._row_numbers: NDArray[np.int64] = np.array(rows, np.int64)
@@ -85,12 +106,24 @@ class Roster:
                         f"{model.name} cannot be trained on any processor of phone group "
                         f"{group.name!r} ({group.spec.profile})"
                     )
+                if collecting is not None:
+                    self._photography.append(
+                        Photography(group.spec, group.governors, collecting.terms)
+                    )
             group_of[client] = numbers[group.name]
             devices.append(group.devices[place])
         self.idle_w: NDArray[np.float64] = np.array([idle_w[name] for name in numbers])
         self._loss: NDArray[np.float64] = np.full(n, nan)
         self._duration_s: NDArray[np.float64] = np.full(n, nan)
         self._last_round: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._collect_s: NDArray[np.float64] | None = None
+        if collecting is not None:
+            self._collect_s = np.array(
+                [
+                    self._photography[group].promised_s(collecting.pictures or count)
+                    for group, count in zip(group_of.tolist(), samples.tolist(), strict=True)
+                ]
+            )
         self.clients = Clients(
             devices,
             profiles,
@@ -104,6 +137,7 @@ class Roster:
             self.conditions,
             self.reports,
             _read_only(self.idle_w),
+            None if self._collect_s is None else _read_only(self._collect_s),
         )
         sizes = np.bincount(group_of, minlength=len(numbers))
         self._everybody_w = float(sizes @ self.idle_w)
@@ -156,7 +190,8 @@ class Roster:
         """What a round takes of the slowest kind of phone with nothing in its way.
 
         It has as many samples as phones of its group have on average, and trains on its fastest processor
-        at full clock; the network is at its best, shared where that is how it is.
+        at full clock; the network is at its best, shared where that is how it is. It collects its data
+        first where clients do that, be it only once: else those who have yet to do it would be late for ever.
 
         Args:
             batch_size: B.
@@ -188,7 +223,11 @@ class Roster:
                 at_best = Reports(*np.array(links, float).T)
                 transfer_s = promised_transfer_s(at_best, payload_bytes, clients_per_round).min()
                 step_s = min(option.step_s for option in costs.options(batch_size))
-                found.append(steps * step_s + float(transfer_s))
+                collect_s = 0.0
+                if self._collecting is not None:
+                    pictures = self._collecting.pictures or float(samples[members].mean())
+                    collect_s = self._photography[number].promised_s(pictures)
+                found.append(steps * step_s + float(transfer_s) + collect_s)
         return max((each for each in found if each < inf), default=inf)
 
     def idle_w_of(self, client: int) -> float:
@@ -267,18 +306,37 @@ class Roster:
         phone = self.phone(client)
         phone.look()
         task = self.task(client, program)
-        return forecast_part(phone, self._site, target.processor, target.level, task, payload_bytes)
+        collects = self.collects(client)
+        collected = None if collects is None else collects[0].forecast(phone, collects[1])
+        return forecast_part(
+            phone, self._site, target.processor, target.level, task, payload_bytes, collected
+        )
 
     # -- what it has done -------------------------------------------------------------------------
+
+    def collects(self, client: int) -> tuple[Photography, int] | None:
+        """How a client takes the pictures that it has yet to take, and how many; ``None``: none."""
+        collecting, collect_s = self._collecting, self._collect_s
+        if collecting is None or collect_s is None or not collect_s[client]:
+            return None
+        pictures = collecting.pictures or int(self.clients.samples[client])
+        return self._photography[int(self.clients.group[client])], pictures
+
+    def has_collected(self, client: int) -> None:
+        """It has all of its pictures."""
+        if self._collecting is not None and self._collecting.is_once:
+            assert self._collect_s is not None
+            self._collect_s[client] = 0.0
 
     def takes_part(self, client: int, round_number: int) -> None:
         """It has been selected."""
         self._last_round[client] = round_number
 
-    def has_trained(self, client: int, loss: float, took_s: float) -> None:
-        """Its update has come."""
+    def has_trained(self, client: int, loss: float, took_s: float, collect_s: float) -> None:
+        """Its update has come; so much of what it took went into collecting data."""
         self._loss[client] = loss
-        self._duration_s[client] = took_s
+        is_once = self._collecting is not None and self._collecting.is_once
+        self._duration_s[client] = took_s - collect_s if is_once else took_s
 
 
 class _GroupReports:

@@ -213,7 +213,7 @@ def participant_row(
     part, given = seat.part, seat.part.given
     client = given.participant.client
     phases = {phase.name: phase for phase in part.phases}
-    names = ("download", "training", "upload")
+    names = ("collect", "download", "training", "upload")
     seconds = [phases[n].seconds if n in phases else None for n in names]
     joules = [phases[n].energy_j if n in phases else None for n in names]
     return (

@@ -136,6 +136,7 @@ def forecast_part(
     level: int | None,
     task: Task,
     payload_bytes: tuple[float, float],
+    collected: tuple[float, float] | None = None,
 ) -> tuple[float, float]:
     """When a client would be back with its update, and what its part would cost on its phone.
 
@@ -146,20 +147,23 @@ def forecast_part(
         level: at which level, if that is not its governor's business.
         task: the training.
         payload_bytes: what comes down, and what goes up.
+        collected: when it has collected its data, and joules of that, the camera's tail included;
+            ``None``: it is there already.
 
     Returns:
-        The moment at which the update has arrived, and joules, the tails of its transfers included.
+        The moment at which the update has arrived, and joules, all tails included.
         Both infinite if it would never come.
     """
     now_s = phone.clock._now
-    link = link_at(phone, site, now_s)
+    start_s, collecting_j = (now_s, 0.0) if collected is None else collected
+    link = link_at(phone, site, start_s) if start_s < inf else None
     if not phone.is_on or link is None:
         return inf, inf
     radio, tail = link.radio, link.radio.power.tail
     half_rtt_s = link.network.routes[site].half_rtt_s
-    is_idle = radio.is_idle_at(now_s + half_rtt_s)
+    is_idle = radio.is_idle_at(start_s + half_rtt_s)
     wait_s = radio.power.idle_wait_s if is_idle else 0.0
-    came = Leg(phone, link, site, now_s + half_rtt_s + wait_s, is_idle, is_up=False)
+    came = Leg(phone, link, site, start_s + half_rtt_s + wait_s, is_idle, is_up=False)
     came_s = came.carry(payload_bytes[0])
     if came_s == inf:
         return inf, inf
@@ -177,7 +181,7 @@ def forecast_part(
     tails_j = 0.0 if radio.transfers else tail_j(tail, gap_s) + tail_j(tail, inf)
     # What keeps a phone awake is shared by all that goes on there, this part included.
     base_j = phone.spec.awake_w / (len(phone.active) + 1) * (went_s - now_s)
-    energy_j = came.energy_j + training_j + went.energy_j + tails_j + base_j
+    energy_j = came.energy_j + training_j + went.energy_j + tails_j + base_j + collecting_j
     return went_s + half_rtt_s, energy_j
 
 

@@ -51,6 +51,7 @@ def seen(
     deadline_s: float = inf,
     accuracy_min: float = 0.0,
     what_if: Callable[[Target], Forecast] | None = None,
+    elapsed_s: float = 0.0,
 ) -> OffloadingObservation:
     return OffloadingObservation(
         time_s=1.0,
@@ -73,6 +74,7 @@ def seen(
         options=options,
         is_ready=lambda _: True,
         what_if=what_if,
+        elapsed_s=elapsed_s,
     )
 
 
@@ -330,3 +332,31 @@ def test_the_oracle_takes_the_faster_of_two_that_need_the_same_energy() -> None:
     truth = {CPU: (0.03, 0.1), GPU: (0.02, 0.1)}
     observation = seen(*truth, deadline_s=0.05, what_if=forecasts(truth))
     assert Oracle(setting()).decide(observation) == GPU.target
+
+
+# --- when a picture has taken its time already -----------------------------------------------------
+
+
+def test_what_is_left_of_the_deadline_counts() -> None:
+    frugal = CPU._replace(compute_energy_j=1e-3)
+    slow, fast = frugal, GPU
+    assert fast.compute_s < slow.compute_s
+    deadline_s = slow.compute_s + 0.5
+    chooser = EdgeBest(setting())
+    for elapsed_s, best in ((0.0, slow), (0.49, slow), (0.51, fast), (99.0, fast), (0.0, slow)):
+        asked = seen(slow, fast, deadline_s=deadline_s, elapsed_s=elapsed_s)
+        assert asked.left_s == deadline_s - elapsed_s
+        assert chooser.decide(asked) == best.target
+
+
+def test_a_choice_that_depends_on_what_has_elapsed_is_not_remembered() -> None:
+    chooser = EdgeBest(setting())
+    for k in range(100):
+        chooser.decide(seen(CPU, GPU, deadline_s=1.0, elapsed_s=0.001 * (k + 1)))
+    assert len(chooser._choices) == 0
+
+
+def test_the_oracle_compares_latencies_from_the_arrival() -> None:
+    forecasts = {CPU.target: Forecast(1.2, 0.1), GPU.target: Forecast(0.9, 0.5)}
+    asked = seen(CPU, GPU, deadline_s=1.0, elapsed_s=0.8, what_if=forecasts.__getitem__)
+    assert Oracle(setting()).decide(asked) == GPU.target

@@ -102,3 +102,16 @@ def test_models_come_at_once_only_where_the_air_is_shared() -> None:
     reports = Reports(n, n, n * 0, n * 0, n * 0 + 0.1, np.array([1.0, 0.0, 0.0]))
     found = promised_transfer_s(reports, (1e5, 1e5), 5)
     assert found.tolist() == [pytest.approx(0.8 * 6 + 0.1), pytest.approx(0.8 * 2 + 0.1), inf]
+
+
+def test_collecting_teaches_nothing_about_transfers_or_training() -> None:
+    plain, collecting = Pace(0.0), Pace(0.0)
+    for k in range(20):
+        outcome = took(k % 10, 3.0)
+        plain.learn(DEVICES[k % 10], "tier", outcome, 2.0, 0.5, is_bad=False)
+        more = outcome._replace(duration_s=outcome.duration_s + 7.0, collect_s=7.0)
+        collecting.learn(DEVICES[k % 10], "tier", more, 2.0, 0.5, is_bad=False)
+    assert predicted(collecting).tolist() == predicted(plain).tolist()
+    fine = np.array([False])
+    assert collecting.transfer_factors(fine) == pytest.approx(plain.transfer_factors(fine))
+    assert plain.transfer_factors(fine)[0] == pytest.approx(2.0)

@@ -140,3 +140,36 @@ def test_what_is_not_accurate_enough_is_left_out() -> None:
     poor = OPTIONS[0]._replace(accuracy=0.2)
     observation = seen(0.0, accuracy_min=0.5)._replace(options=(poor, *OPTIONS[1:]))
     assert predictor.decide(observation) != poor.target
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_picture_took_is_no_part_of_what_a_target_takes(kind: type[Predictor]) -> None:
+    # Pictures take a second and more, far longer than any target; the deadline counts from the arrival.
+    predictor = kind(
+        Setting(
+            "camera",
+            "offloading",
+            np.random.default_rng(1),
+            parameters=kind.Parameters(),
+            phones={"mi_8_pro": shipped().phone("mi_8_pro")},
+        )
+    )
+    for k in range(400):
+        asked = seen(0.0)._replace(elapsed_s=1.0 + 0.01 * (k % 100))
+        chosen = predictor.decide(asked)
+        seconds, joules = truth(chosen, 0.0)
+        late = OffloadingOutcome("done", asked.elapsed_s + seconds, joules, True, 0.7)
+        predictor.learn(asked, chosen, late)
+    predictor.freeze()
+    times_s = {option.target: truth(option.target, 0.0) for option in OPTIONS}
+    for left_s in (0.025, 0.035, 0.05, 1.0):
+        asked = seen(0.0, deadline_s=1.5 + left_s)._replace(elapsed_s=1.5)
+        in_time = [t for t, (seconds, _) in times_s.items() if seconds <= left_s]
+        best = min(in_time, key=lambda t: times_s[t][1])
+        chosen = predictor.decide(asked)
+        assert times_s[chosen][1] == pytest.approx(times_s[best][1], rel=0.05)
+        assert times_s[chosen][0] <= left_s
+        seconds, joules = times_s[chosen]
+        predictor.learn(asked, chosen, OffloadingOutcome("done", 1.5 + seconds, joules, True, 0.7))
+    (errors,) = predictor.errors().values()
+    assert errors[0] < 0.1

@@ -97,6 +97,23 @@ def test_a_user_that_books_midway_goes_on_as_a_user() -> None:
     meter.audit()
 
 
+def test_what_a_user_owes_can_be_asked_without_booking_it() -> None:
+    clock, meter, cpu = make()
+    ann, bob = Someone("a"), Someone("b")
+    mark = cpu.join(4.0, "compute")
+    assert cpu.due_j(mark) == 0.0
+    clock.run_until(2)
+    assert cpu.due_j(mark) == 8.0
+    bobs = cpu.join()
+    clock.run_until(3)
+    assert (cpu.due_j(mark), cpu.due_j(bobs)) == (10.0, 2.0)
+    assert (ann.energy_j, bob.energy_j, booked(meter)) == (0.0, 0.0, {})
+    cpu.leave(ann, mark, "compute")
+    assert ann.energy_j == 10.0
+    cpu.leave(bob, bobs, "compute", 0.0, "idle")
+    meter.audit()
+
+
 def test_joining_booking_and_leaving_may_change_the_power_from_then_on() -> None:
     clock, meter, cpu = make(0.5)
     ann, bob = Someone("a"), Someone("b")

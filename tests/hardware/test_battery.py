@@ -47,7 +47,7 @@ def seconds_left(battery: Battery, load_w: float) -> float:
 
 def carry(battery: Battery, load_w: float, seconds: float, die_w: float = 0.0) -> None:
     """Have it carry a load for so long, as the meter of a phone does."""
-    battery.elapse((load_w - die_w, 0.0, 0.0, 0.0, die_w), load_w, seconds)
+    battery.elapse((load_w - die_w, 0.0, 0.0, 0.0, 0.0, die_w), load_w, seconds)
 
 
 def amperes(volts: float, ohms: float, watts: float) -> float:
