@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -261,6 +262,9 @@ class ParticipantOutcome(NamedTuple):
         loss: mean over its batches; NaN if its update did not come or nothing is trained.
         batch_size, epochs: it was to train with.
         collect_s: how long it collected data first; 0 if it did not.
+        initial_loss: of the weights that it received, on its samples; NaN if its program did not ask.
+        is_switched: whether it jittered its pictures or averaged its weights,
+        is_averaged: and whether its update was their mean.
     """
 
     client: int
@@ -277,6 +281,9 @@ class ParticipantOutcome(NamedTuple):
     batch_size: int
     epochs: int
     collect_s: float = 0.0
+    initial_loss: float = nan
+    is_switched: bool = False
+    is_averaged: bool = False
 
 
 class RoundOutcome(NamedTuple):
@@ -359,6 +366,7 @@ class LocalTrainingObservation(NamedTuple):
         client: its number.
         program: what it would do by the job's own settings, with the round's parameters.
         clients: everything about all of them.
+        loss: of the model when it was last judged, on the samples to test with; NaN if nobody knows.
     """
 
     time_s: float
@@ -367,6 +375,7 @@ class LocalTrainingObservation(NamedTuple):
     client: int
     program: LocalProgram
     clients: Clients
+    loss: float = nan
 
 
 class LocalTraining(NamedTuple):

@@ -187,6 +187,33 @@ CONTROLLERS: Mapping[str, Entry] = MappingProxyType(
         "scaffold": _entry(
             "local_training", "rounds:Scaffold", "SCAFFOLD (ICML 2020): control variates"
         ),
+        "heteroswitch": _entry(
+            "local_training",
+            "heteroswitch:HeteroSwitch",
+            "HeteroSwitch (MLSys 2024): clients of low loss jitter pictures and average weights",
+        ),
+        "heteroswitch_initial": _entry(
+            "local_training",
+            "heteroswitch:HeteroSwitch",
+            "HeteroSwitch whose running mean is of initial losses, as those compared with it",
+            criterion="initial_loss",
+        ),
+        "isp_transform": _entry(
+            "local_training",
+            "heteroswitch:IspTransform",
+            "everybody jitters pictures: random white balance and gamma",
+        ),
+        "isp_transform_swad": _entry(
+            "local_training",
+            "heteroswitch:IspTransform",
+            "everybody jitters pictures and averages weights after each step",
+            averages=True,
+        ),
+        "random_switch": _entry(
+            "local_training",
+            "heteroswitch:RandomSwitch",
+            "HeteroSwitch's switches thrown by chance, at given rates",
+        ),
         "fedavg": _entry("aggregation", "aggregation:FedAvg", "the mean of the updates"),
         "fednova": _entry(
             "aggregation", "aggregation:FedNova", "FedNova (NeurIPS 2020): normalised by steps"

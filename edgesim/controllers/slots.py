@@ -287,11 +287,12 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
         controller: the controller.
 
     Attributes:
+        controller: likewise.
         needs_what_if: whether observations are to carry ``what_if``.
         learns: whether :meth:`learn` is to be called.
     """
 
-    __slots__ = ("_controller", "controller_name", "job", "learns", "name", "needs_what_if")
+    __slots__ = ("controller", "controller_name", "job", "learns", "name", "needs_what_if")
 
     def __init__(
         self,
@@ -303,7 +304,7 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
         self.name = name
         self.job = job
         self.controller_name = controller_name
-        self._controller = controller
+        self.controller = controller
         self.needs_what_if = bool(controller.needs_what_if)
         self.learns = bool(controller.learns)
 
@@ -314,7 +315,7 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
             ControllerError: if the controller raises an exception.
         """
         try:
-            decision = self._controller.decide(observation)
+            decision = self.controller.decide(observation)
         except EdgesimError as error:
             raise self.error(f"cannot decide: {error}") from error
         except Exception as error:
@@ -323,7 +324,7 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
 
     def freeze(self) -> None:
         """Tell the controller that training is over."""
-        freeze = getattr(self._controller, "freeze", None)
+        freeze = getattr(self.controller, "freeze", None)
         if freeze is not None:
             freeze()
 
@@ -336,7 +337,7 @@ class Slot(Generic[ObservationT, DecisionT, OutcomeT]):
             ControllerError: if the controller raises an exception.
         """
         try:
-            return self._controller.learn(observation, decision, outcome)
+            return self.controller.learn(observation, decision, outcome)
         except Exception as error:
             raise self.error(f"raised {type(error).__name__} in learn(): {error}") from error
 

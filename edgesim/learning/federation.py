@@ -203,13 +203,17 @@ class Federation:
         """
         if not 0 <= client < len(self.partition):
             raise EdgesimError(f"there is no client {client}; there are {len(self.partition)}")
+        program = program or self.program
+        if self._aggregation.needs_losses:
+            program = replace(program, tells_initial_loss=True)
         return Task(
             client,
             self.partition.rows[client],
-            program or self.program,
+            program,
             self.weights,
             self._streams.generator("batches", client, self.rounds + 1),
             None if self._scaffold is None else self._scaffold.correction(client),
+            self._streams.generator("jitter", client, self.rounds + 1),
         )
 
     def run_round(
@@ -238,7 +242,7 @@ class Federation:
         updates = [self._sent(update) for update in updates]
         losses = []
         if self._aggregation.needs_losses:
-            losses = [self._loss_at(task) for task in tasks]
+            losses = [update.initial_loss for update in updates]
         self.weights = self._aggregation.aggregate(self.weights, updates, losses)
         if self._scaffold is not None:
             self._scaffold.absorb(updates, [task.program for task in tasks])
@@ -272,6 +276,3 @@ class Federation:
     def _sent(self, update: Update) -> Update:
         rng = self._streams.generator("compression", update.client, self.rounds + 1)
         return replace(update, delta=self._compression.compress(update.delta, rng))
-
-    def _loss_at(self, task: Task) -> float:
-        return evaluate(self.layout, task.start, self.dataset.train.take(task.rows))[0].loss

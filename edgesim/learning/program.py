@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
-__all__ = ["LocalProgram", "effective_steps"]
+__all__ = ["DRAWS", "Jitter", "LocalProgram", "effective_steps"]
+
+DRAWS = ("picture", "batch", "client")
+"""What :class:`Jitter` draws its numbers for: each picture once a round, each batch as it comes, or all
+pictures of a client once a round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """Random white balance, then random gamma, of colour pictures in [0, 1].
+
+    Red, green and blue are multiplied by numbers in [1 - d, 1 + d] and kept in [0, 1]; then every value
+    ``x`` becomes ``x ** g`` with g in [1 - d, 1 + d]; all uniform, each with its own d.
+
+    Source: Kim et al., "HeteroSwitch", MLSys 2024, section 5.1, eq. 1 and 2.
+
+    Attributes:
+        white_balance: its d, in [0, 0.99].
+        gamma: its d, in [0, 0.99].
+        per: one of :data:`DRAWS`.
+
+    Raises:
+        ValueError: for degrees out of range, or draws that do not exist.
+    """
+
+    white_balance: float = 0.0
+    gamma: float = 0.0
+    per: str = "picture"
+
+    def __post_init__(self) -> None:
+        for name in ("white_balance", "gamma"):
+            if not 0 <= getattr(self, name) <= 0.99:
+                raise ValueError(f"{name} must be in [0, 0.99]; found {getattr(self, name)}")
+        if self.per not in DRAWS:
+            raise ValueError(f"per must be one of {', '.join(DRAWS)}; found {self.per!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +56,15 @@ class LocalProgram:
             began is added to each gradient.
         clip_norm: gradients longer than this are cut to this length; ``None``: never.
         steps: it ends after so many, if the epochs have not ended before; ``None``: never.
+        jitter: its pictures are changed first; ``None``: they are not.
+        averages: it gives back the mean of its weights after each step (dense averaging) in place of the
+            last ones.
+        averages_start: the weights it began with are part of that mean, too.
+        jitters_below: it jitters and averages only if the mean loss of the received weights over all of
+            its samples, as they are, is below this (HeteroSwitch's Switch 1); ``None``: in any case.
+        averages_below: having averaged, it gives the mean back only if the mean loss of its steps is
+            below this (Switch 2); ``None``: in any case.
+        tells_initial_loss: it reports that first loss even if it does not go by it.
 
     Raises:
         ValueError: for values that make no sense.
@@ -35,6 +78,12 @@ class LocalProgram:
     proximal: float = 0.0
     clip_norm: float | None = None
     steps: int | None = None
+    jitter: Jitter | None = None
+    averages: bool = False
+    averages_start: bool = False
+    jitters_below: float | None = None
+    averages_below: float | None = None
+    tells_initial_loss: bool = False
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -47,6 +96,32 @@ class LocalProgram:
             raise ValueError("weight_decay and proximal must be at least 0")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0; found {self.clip_norm}")
+
+    @property
+    def needs_initial_loss(self) -> bool:
+        """Whether the received weights are judged on all samples first: a forward pass over them."""
+        return self.tells_initial_loss or self.jitters_below is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is nothing but steps."""
+        return self.jitter is None and not self.averages
+
+    def switched(self, initial_loss: float) -> LocalProgram:
+        """What it comes to at a client where the received weights have this loss.
+
+        Still to be paid is the pass that found it.
+        """
+        if self.jitters_below is None:
+            return self
+        is_on = initial_loss < self.jitters_below
+        return replace(
+            self,
+            jitter=self.jitter if is_on else None,
+            averages=self.averages and is_on,
+            jitters_below=None,
+            tells_initial_loss=True,
+        )
 
     def steps_for(self, samples: int) -> int:
         """How many steps a client with so many samples does."""

@@ -7,6 +7,7 @@ in the cohort, or on how the cohort is carried out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import torch
@@ -54,6 +55,9 @@ class Task:
         start: the weights that it begins with, flat: see :class:`Layout`.
         rng: draws its batches; nobody else's.
         correction: added to each of its gradients, flat (SCAFFOLD's control variates); ``None``: nothing.
+        jitter_rng: draws how its pictures are changed; nobody else's. Needed by programs that do.
+        initial_loss: of ``start`` on all of its samples, if that is known; ``None``: it is worked out where
+            the program needs it.
     """
 
     client: int
@@ -62,6 +66,8 @@ class Task:
     start: torch.Tensor
     rng: np.random.Generator
     correction: torch.Tensor | None = None
+    jitter_rng: np.random.Generator | None = None
+    initial_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,9 @@ class Update:
         loss: and mean over all of its batches, each before its step.
         effective_steps: FedNova's length of the accumulation vector, ||a||_1 (Wang et al., NeurIPS 2020,
             section 3): the number of steps, weighed by what momentum and proximal term make of each.
+        initial_loss: of the weights it began with, on all of its samples; NaN if nobody asked for it.
+        is_switched: whether it jittered its pictures or averaged its weights,
+        is_averaged: and whether ``delta`` is that of the mean.
     """
 
     client: int
@@ -86,6 +95,9 @@ class Update:
     loss_first: float
     loss: float
     effective_steps: float
+    initial_loss: float = nan
+    is_switched: bool = False
+    is_averaged: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 import numpy as np
 import torch
 
+from edgesim.learning.jitter import check_pictures
 from edgesim.learning.loop import train_one
 from edgesim.learning.stacked import can_stack, portions, train_together
 from edgesim.learning.tasks import Layout, Task, Tensors, TrainingError, Update
@@ -38,6 +39,8 @@ def one_thread() -> Iterator[None]:
 
 def executor(layout: Layout) -> str:
     """Which executor serves a model: a rule on its shape, never on timing.
+
+    Whatever it says, clients that do more than steps (:attr:`~LocalProgram.is_plain`) go one by one.
 
     Chains of dense layers are stacked, for any number of clients: it is faster even for one. All
     others go one by one: batched convolutions of many clients are grouped ones, which took 0.95 to 2.1
@@ -144,6 +147,19 @@ def _carried_out(
         raise ValueError(f"there must be at least 1 worker; found {workers}")
     for task in tasks:
         _check_samples(task)
+        if task.program.jitter is not None:
+            check_pictures(data.inputs[torch.from_numpy(task.rows)])
+    is_simple = [_is_simple(task) for task in tasks]
+    if chosen == "stacked" and not all(is_simple):
+        if how == "stacked":
+            raise ValueError("stacked training has neither jitter nor averaging nor initial losses")
+        apart: list[Update | None] = [None] * len(tasks)
+        for each, kind in ((True, "stacked"), (False, "loop")):
+            places = [k for k, simple in enumerate(is_simple) if simple is each]
+            done = _carried_out(layout, data, [tasks[k] for k in places], kind, workers)
+            for k, update in zip(places, done, strict=True):
+                apart[k] = update
+        return [update for update in apart if update is not None]
 
     def stacked(own: Layout, portion: list[int]) -> list[Update]:
         return train_together(own, data, [tasks[k] for k in portion])
@@ -162,6 +178,11 @@ def _carried_out(
         for k, each in zip(part, done, strict=True)
     }
     return [found[k] for k in range(len(tasks))]
+
+
+def _is_simple(task: Task) -> bool:
+    """Whether all that it asks for are steps."""
+    return task.program.is_plain and not task.program.needs_initial_loss
 
 
 def _shared(

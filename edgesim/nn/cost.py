@@ -36,21 +36,24 @@ __all__ = [
     "Level",
     "Optimiser",
     "ProcessorSpec",
+    "averaging_work",
     "core_set",
     "inference_energy_j",
     "inference_s",
     "is_supported",
+    "jitter_work",
     "layout_s",
     "load_s",
     "memory_share",
     "power_w",
     "resident_bytes",
+    "split_s",
     "spread",
     "term_seconds",
     "traffic_bytes",
+    "traffic_bytes_of",
     "training_bytes",
     "training_energy_j",
-    "training_memory_share",
     "training_s",
     "training_traffic_bytes",
     "training_work",
@@ -367,6 +370,38 @@ def training_work(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") ->
     return total
 
 
+def averaging_work(model: ModelCost) -> Work:
+    """The work of taking a model's fp32 weights into a running mean: both are read, one is written."""
+    total = np.zeros(len(TERMS))
+    total[_WEIGHTS] = 3 * BYTES_PER_VALUE["fp32"] * model.parameters
+    return total
+
+
+def jitter_work(values: float) -> Work:
+    """The work of random white balance and gamma in fp32: a product and a power of so many values."""
+    total = np.zeros(len(TERMS))
+    total[_MOVE] = total[_FUNCTION] = 2 * BYTES_PER_VALUE["fp32"] * values
+    total[_DISPATCH] = 2
+    return total
+
+
+def split_s(
+    amounts: Work, processor: ProcessorSpec, *, level: int = -1, threads: int = 1
+) -> tuple[float, float]:
+    """Seconds of work in fp32: those that others at the memory do not lengthen, and those that they do.
+
+    Arguments as for :func:`term_seconds`.
+    """
+    seconds = term_seconds(amounts, processor, "fp32", level=level, threads=threads).tolist()
+    memory_s = float(seconds[_EXCHANGE] + seconds[_MOVE] + seconds[_WEIGHTS])
+    return float(sum(seconds)) - memory_s, memory_s
+
+
+def traffic_bytes_of(amounts: Work) -> float:
+    """Bytes that work reads and writes, caches left aside."""
+    return float(amounts[_EXCHANGE] + amounts[_MOVE] + amounts[_WEIGHTS])
+
+
 def term_seconds(
     amounts: Work, processor: ProcessorSpec, precision: str, *, level: int = -1, threads: int = 1
 ) -> Work:
@@ -533,8 +568,7 @@ def memory_share(
 
 def traffic_bytes(model: ModelCost, precision: str, batch: int = 1) -> float:
     """Bytes of weights and values that an inference reads and writes, caches left aside."""
-    amounts = _work(model, precision, batch)
-    return float(amounts[_EXCHANGE] + amounts[_MOVE] + amounts[_WEIGHTS])
+    return traffic_bytes_of(_work(model, precision, batch))
 
 
 def inference_energy_j(
@@ -589,27 +623,9 @@ def training_energy_j(
     return None if seconds is None else power_w(processor, level, threads) * seconds
 
 
-def training_memory_share(
-    model: ModelCost,
-    processor: ProcessorSpec,
-    batch: int,
-    *,
-    optimiser: Optimiser = "sgd",
-    level: int = -1,
-    threads: int | None = None,
-) -> float:
-    """The share of a training step's time that goes into moving values and weights, in [0, 1]."""
-    threads = processor.cores if threads is None else threads
-    amounts = training_work(model, batch, optimiser)
-    seconds = term_seconds(amounts, processor, "fp32", level=level, threads=threads).tolist()
-    total = float(sum(seconds))
-    return (seconds[_EXCHANGE] + seconds[_MOVE] + seconds[_WEIGHTS]) / total if total else 0.0
-
-
 def training_traffic_bytes(model: ModelCost, batch: int, optimiser: Optimiser = "sgd") -> float:
     """Bytes of weights and values that a training step reads and writes, caches left aside."""
-    amounts = training_work(model, batch, optimiser)
-    return float(amounts[_EXCHANGE] + amounts[_MOVE] + amounts[_WEIGHTS])
+    return traffic_bytes_of(training_work(model, batch, optimiser))
 
 
 def power_w(processor: ProcessorSpec, level: int = -1, threads: int | None = None) -> float:

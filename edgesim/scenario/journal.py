@@ -89,6 +89,10 @@ class Journal:
         """How many entries there are."""
         return self._written
 
+    def peek(self) -> dict[str, Any]:
+        """The next entry to read back, which stays the next one."""
+        return self._entries[self._read]
+
     def next(self) -> dict[str, Any]:
         """The next entry to read back."""
         self._read += 1

@@ -44,7 +44,7 @@ from edgesim.network.traces import bandwidth_banks, speed_banks
 from edgesim.nn.cost import ProcessorSpec
 from edgesim.nn.model import ModelCost
 from edgesim.scenario.air import build_network, rssi_by_distance
-from edgesim.scenario.federated import build_federated, capture_terms, study
+from edgesim.scenario.federated import Subject, build_federated, capture_terms, study
 from edgesim.scenario.federated_schema import FederatedJobSpec
 from edgesim.scenario.journal import Journal
 from edgesim.scenario.load import LoadedScenario
@@ -446,6 +446,7 @@ class World:
             for slot in FEDERATED_SLOTS
             if slot != "aggregation"
         }
+        self._check_local_training(slots["local_training"], spec, subject)
         aggregation = self._aggregation(name, spec)
         try:
             return build_federated(
@@ -469,6 +470,34 @@ class World:
                 raise
             problem = Problem(str(self._loaded.path), None, f"jobs.{name}", str(error))
             raise ConfigError([problem]) from None
+
+    def _check_local_training(
+        self, slot: Slot[Any, Any, Any], spec: FederatedJobSpec, subject: Subject
+    ) -> None:
+        """See whether what a job learns from is of use to who decides about training."""
+        name, controller = slot.controller_name, slot.controller
+        goes_by_loss = getattr(controller, "goes_by_loss", False)
+        message = ""
+        if goes_by_loss and spec.mode != "trained":
+            message = (
+                f"{name!r} goes by losses, which mode {spec.mode!r} does not have; use trained"
+            )
+        elif spec.mode != "trained":
+            return
+        elif getattr(controller, "changes_pictures", False) and subject.unfit:
+            message = (
+                f"{name!r} changes white balance and gamma of colour pictures in [0, 1], but "
+                f"{subject.unfit}; use such pictures, or another controller"
+            )
+        elif goes_by_loss and subject.sources < 2:
+            message = (
+                f"{name!r} evens out what types of device see, but all clients' samples are of one "
+                "type; add 'cameras: {}' and phones of at least two profiles with cameras, or use "
+                "isp_transform"
+            )
+        if message:
+            key = f"jobs.{slot.job}.controllers.local_training"
+            raise ConfigError([Problem(str(self._loaded.path), None, key, message)])
 
     def _aggregation(self, job: str, spec: FederatedJobSpec) -> Any:
         """How updates become the next model of a job."""

@@ -120,6 +120,7 @@ class FederatedJob:
         self._streak = 0
         self._failures = 0
         self._accuracy = nan
+        self._loss = nan
         self._busy: dict[int, Seat] = {}
         self._open: dict[int, Round] = {}  # rounds with joules still to be booked
         self._has_ended = False
@@ -132,7 +133,7 @@ class FederatedJob:
 
     def _start(self, _: None) -> None:
         first = self.learner.first()
-        self._accuracy = first.score.accuracy
+        self._accuracy, self._loss = first.score[:2]
         self._evaluated(0, first)
         run = self._asynchronous if self.terms.is_asynchronous else self._synchronous
         self.clock.process(run())
@@ -342,12 +343,15 @@ class FederatedJob:
         base = replace(terms.program, batch_size=batch_size, epochs=epochs)
         answers: list[LocalTraining] = []
         asked = LocalTrainingObservation(
-            self.clock.now, self.name, current.number, client, base, self._clients
+            self.clock.now, self.name, current.number, client, base, self._clients, self._loss
         )
         slot.ask(asked, answers.append)
         program, corrects = answers[0]
         if corrects and terms.is_asynchronous:
             raise slot.error("asks for control variates, which asynchronous jobs do not have")
+        if base.tells_initial_loss:  # the aggregation wants it, whatever the controller does
+            program = replace(program, tells_initial_loss=True)
+        opening = self.learner.begin(client, current.number, program, corrects=corrects)
         phone = self._roster.phone(client)
         offline_s, reason = self._eligibility.until(client, self.clock.now)
         given = Assignment(
@@ -355,10 +359,10 @@ class FederatedJob:
             participant,
             batch_size,
             epochs,
-            self._roster.task(client, program),
+            self._roster.task(client, opening.program),
             terms.downlink_bytes * (1 + corrects),
             terms.uplink_bytes * (1 + corrects),
-            self._roster.resident_bytes(client, batch_size),
+            self._roster.resident_bytes(client, opening.program),
             terms.site,
             self._breaks_down_at(current, client),
             offline_s,
@@ -366,8 +370,7 @@ class FederatedJob:
             self._roster.collects(client),
         )
         part = Part(self.clock, self.name, phone, given, self._part_over, self._part_written)
-        ticket = self.learner.begin(client, current.number, program, corrects=corrects)
-        seat = Seat(part, asked, answers[0], ticket, self.version)
+        seat = Seat(part, asked, answers[0], opening, self.version)
         seat.is_whole_batch = batch_size > int(self._clients.samples[client])
         current.seats.append(seat)
         self._busy[client] = seat
@@ -428,9 +431,9 @@ class FederatedJob:
         seat = next(each for each in current.seats if each.part is part)
         self._busy.pop(part.given.participant.client, None)
         if not seat.counts:
-            self.learner.withdraw(seat.ticket)
+            self.learner.withdraw(seat.opening.ticket)
         elif part.status == PARTIAL:
-            self.learner.shorten(seat.ticket, part.steps)
+            self.learner.shorten(seat.opening.ticket, part.steps)
         if current.status:
             return
         reported = sum(each.counts for each in current.seats)
@@ -454,7 +457,7 @@ class FederatedJob:
         current.end_s = self.clock.now
         seats = [seat for seat in current.seats if seat.counts]
         if seats:
-            progress = self.learner.conclude([seat.ticket for seat in seats])
+            progress = self.learner.conclude([seat.opening.ticket for seat in seats])
             self._note(progress, seats)
             if progress.is_new:
                 self.version += 1
@@ -467,11 +470,11 @@ class FederatedJob:
     def _take(self, seat: Seat, current: Round) -> bool:
         """Take in what came of a client of an asynchronous job; says whether there is a new model."""
         if not seat.counts:
-            self.learner.withdraw(seat.ticket)
+            self.learner.withdraw(seat.opening.ticket)
             self._teach_local(seat)
             return False
         seat.staleness = self.version - seat.version
-        progress = self.learner.receive(seat.ticket)
+        progress = self.learner.receive(seat.opening.ticket)
         self._note(progress, [seat])
         self._teach_local(seat)
         if progress.is_new:
@@ -505,10 +508,11 @@ class FederatedJob:
     def _note(self, progress: Progress, seats: Sequence[Seat]) -> None:
         for seat in seats:
             client = seat.part.given.participant.client
-            if seat.ticket in progress.diverged:
+            if seat.opening.ticket in progress.diverged:
                 seat.final = FAILED + "diverged"
                 continue
-            seat.loss = progress.losses.get(seat.ticket, nan)
+            seat.loss = progress.losses.get(seat.opening.ticket, nan)
+            seat.is_averaged = seat.opening.ticket in progress.averaged
             part = seat.part
             collected = part.phase("collect")
             collect_s = 0.0 if collected is None else collected.seconds
@@ -517,7 +521,7 @@ class FederatedJob:
     def _judge(self, current: Round, progress: Progress) -> None:
         current.score = progress.score
         if not isnan(progress.score.accuracy):
-            self._accuracy = progress.score.accuracy
+            self._accuracy, self._loss = progress.score[:2]
             is_good = self._accuracy >= self.terms.stop.accuracy
             self._streak = self._streak + 1 if is_good else 0
         self._evaluated(current.number, progress)
@@ -643,6 +647,9 @@ class FederatedJob:
             given.batch_size,
             given.epochs,
             seconds.get("collect", 0.0),
+            seat.opening.initial_loss,
+            seat.is_switched,
+            seat.is_averaged,
         )
 
     def _metered_j(self, part: Part) -> float:

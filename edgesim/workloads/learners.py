@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgesim.learning.partition import Partition
     from edgesim.learning.tasks import Task, Update
 
-__all__ = ["Fitted", "Learner", "Progress", "Score", "Trained", "Untrained"]
+__all__ = ["Fitted", "Learner", "Opening", "Progress", "Score", "Trained", "Untrained"]
 
 
 class Score(NamedTuple):
@@ -45,6 +45,21 @@ class Score(NamedTuple):
 UNKNOWN = Score(nan, nan, 0)
 
 
+class Opening(NamedTuple):
+    """How a client begins.
+
+    Attributes:
+        ticket: of its update.
+        program: what it does, now that the received weights have been judged. A switch that nobody can
+            judge, because nothing is trained, is as undecided as it was.
+        initial_loss: of the received weights on its samples, if its program asks for that; else NaN.
+    """
+
+    ticket: int
+    program: LocalProgram
+    initial_loss: float = nan
+
+
 @dataclass(frozen=True)
 class Progress:
     """What has come of updates.
@@ -54,6 +69,7 @@ class Progress:
         score: of the model on the test samples; NaN if nobody knows.
         groups: likewise of each group of them.
         losses: mean loss of training, by ticket.
+        averaged: tickets of updates that are means of a client's weights.
         diverged: tickets of updates that were not finite, and have been left out.
     """
 
@@ -61,6 +77,7 @@ class Progress:
     score: Score = UNKNOWN
     groups: Mapping[str, Score] = field(default_factory=dict)
     losses: Mapping[int, float] = field(default_factory=dict)
+    averaged: frozenset[int] = frozenset()
     diverged: frozenset[int] = frozenset()
 
 
@@ -69,6 +86,8 @@ class Journal(Protocol):
 
     @property
     def is_replaying(self) -> bool: ...
+
+    def peek(self) -> dict[str, Any]: ...
 
     def next(self) -> dict[str, Any]: ...
 
@@ -99,8 +118,8 @@ class Learner(Protocol):
 
     def begin(
         self, client: int, round_number: int, program: LocalProgram, *, corrects: bool
-    ) -> int:
-        """A client has begun with the present model; gives the ticket of its update."""
+    ) -> Opening:
+        """A client begins with the present model."""
 
     def shorten(self, ticket: int, steps: int) -> None:
         """It ends after so many steps."""
@@ -130,10 +149,10 @@ class Untrained:
 
     def begin(
         self, client: int, round_number: int, program: LocalProgram, *, corrects: bool
-    ) -> int:
-        """Gives the ticket of its update."""
+    ) -> Opening:
+        """It does as it was told."""
         self._tickets += 1
-        return self._tickets
+        return Opening(self._tickets, program)
 
     def shorten(self, ticket: int, steps: int) -> None:
         """Nothing depends on it."""
@@ -178,12 +197,12 @@ class Fitted:
 
     def begin(
         self, client: int, round_number: int, program: LocalProgram, *, corrects: bool
-    ) -> int:
-        """Gives the ticket of its update."""
+    ) -> Opening:
+        """It does as it was told."""
         self._tickets += 1
         self._begun[self._tickets] = (client, round_number, program)
         self._cohorts[round_number] += 1
-        return self._tickets
+        return Opening(self._tickets, program)
 
     def shorten(self, ticket: int, steps: int) -> None:
         """Part of its epochs have been done."""
@@ -237,6 +256,7 @@ class _Begun:
     program: LocalProgram
     corrects: bool
     version: int
+    initial_loss: float
 
 
 class Trained:
@@ -286,11 +306,13 @@ class Trained:
         self._every = evaluate_every
         self._layout = Layout(make_model())
         self._weights = self._layout.read()
-        self._waiting = Waiting(self._layout, as_tensors(dataset.train), workers=workers)
+        self._data = as_tensors(dataset.train)
+        self._waiting = Waiting(self._layout, self._data, workers=workers)
         self._scaffold = Scaffold(len(partition), self._layout.size)
         self._begun: dict[int, _Begun] = {}
         self._tasks: dict[int, int] = {}  # tickets of the waiting room, by ours
         self._tickets = 0
+        self._openings: list[float] = []  # initial losses since the journal's last entry
         self._version = 0
         self._starts: dict[int, torch.Tensor] = {}  # weights that clients under way began with
         self._is_live = not journal.is_replaying
@@ -306,14 +328,15 @@ class Trained:
 
     def begin(
         self, client: int, round_number: int, program: LocalProgram, *, corrects: bool
-    ) -> int:
-        """A client has begun with the present model; gives the ticket of its update."""
+    ) -> Opening:
+        """A client begins with the present model, and judges it first if it is told to."""
         self._tickets += 1
-        begun = _Begun(client, round_number, program, corrects, self._version)
+        found = self._initial_loss(client) if program.needs_initial_loss else nan
+        begun = _Begun(client, round_number, program, corrects, self._version, found)
         self._begun[self._tickets] = begun
         if self._is_live:
             self._wait(self._tickets)
-        return self._tickets
+        return Opening(self._tickets, program.switched(found), found)
 
     def shorten(self, ticket: int, steps: int) -> None:
         """It ends after so many steps."""
@@ -334,12 +357,12 @@ class Trained:
         call = {"call": "conclude", "clients": [self._begun[t].client for t in tickets]}
         if not self._is_live:
             return self._replayed(call, tickets)
-        updates, losses, diverged = self._updates(tickets)
+        updates, diverged = self._updates(tickets)
         if updates:
             self._aggregate(updates)
         is_new = bool(updates)
         self._close(tickets, is_new)
-        return self._journalled(call, is_new, losses, diverged)
+        return self._journalled(call, is_new, updates, diverged)
 
     def receive(self, ticket: int) -> Progress:
         """An asynchronous update has come."""
@@ -347,7 +370,7 @@ class Trained:
         call = {"call": "receive", "clients": [begun.client], "version": begun.version}
         if not self._is_live:
             return self._replayed(call, [ticket])
-        updates, losses, diverged = self._updates([ticket])
+        updates, diverged = self._updates([ticket])
         weights = None
         if updates:
             start = self._starts[begun.version]
@@ -357,14 +380,12 @@ class Trained:
         if weights is not None:
             self._weights = weights
         self._close([ticket], weights is not None)
-        return self._journalled(call, weights is not None, losses, diverged)
+        return self._journalled(call, weights is not None, updates, diverged)
 
     # -- training ---------------------------------------------------------------------------------
 
-    def _updates(
-        self, tickets: Sequence[int]
-    ) -> tuple[dict[int, Update], dict[int, float], frozenset[int]]:
-        """The updates of these tickets, as the server has them; losses; those that diverged."""
+    def _updates(self, tickets: Sequence[int]) -> tuple[dict[int, Update], frozenset[int]]:
+        """The updates of these tickets, as the server has them; and those that diverged."""
         from edgesim.learning.tasks import TrainingError
 
         updates: dict[int, Update] = {}
@@ -381,18 +402,27 @@ class Trained:
             )
             delta = self._compression.compress(update.delta, rng)
             updates[ticket] = replace(update, delta=delta)
-        return updates, {t: u.loss for t, u in updates.items()}, frozenset(diverged)
+        return updates, frozenset(diverged)
+
+    def _initial_loss(self, client: int) -> float:
+        """Of the present model on a client's samples; read back where that has been found before."""
+        from edgesim.learning.loop import initial_loss
+        from edgesim.learning.training import one_thread
+
+        if self._is_live:
+            rows = self._partition.rows[client]
+            with one_thread():
+                found = initial_loss(self._layout, self._data, self._weights, rows)
+        else:
+            found = float(self._journal.peek()["initial_losses"][len(self._openings)])
+        self._openings.append(found)
+        return found
 
     def _aggregate(self, updates: Mapping[int, Update]) -> None:
-        from edgesim.learning.federation import evaluate
-
         aggregation = cast("Aggregation", self._aggregation)
         losses = []
         if aggregation.needs_losses:
-            for update in updates.values():
-                rows = self._partition.rows[update.client]
-                score, _ = evaluate(self._layout, self._weights, self._dataset.train.take(rows))
-                losses.append(score.loss)
+            losses = [update.initial_loss for update in updates.values()]
         self._weights = aggregation.aggregate(self._weights, list(updates.values()), losses)
         corrected = [ticket for ticket in updates if self._begun[ticket].corrects]
         if corrected:
@@ -406,13 +436,16 @@ class Trained:
     def _task(self, begun: _Begun) -> Task:
         from edgesim.learning.tasks import Task
 
+        program, whose = begun.program, (self._job, begun.client, begun.round_number)
         return Task(
             begun.client,
             self._partition.rows[begun.client],
-            begun.program,
+            program,
             self._starts[begun.version],
-            self._streams.generator("batches", self._job, begun.client, begun.round_number),
+            self._streams.generator("batches", *whose),
             self._scaffold.correction(begun.client) if begun.corrects else None,
+            self._streams.generator("jitter", *whose) if program.jitter is not None else None,
+            begun.initial_loss if program.needs_initial_loss else None,
         )
 
     def _close(self, tickets: Sequence[int], is_new: bool) -> None:
@@ -456,19 +489,24 @@ class Trained:
         self,
         call: Mapping[str, Any],
         is_new: bool,
-        losses: Mapping[int, float],
+        updates: Mapping[int, Update],
         diverged: frozenset[int],
     ) -> Progress:
         """Judge the model, and write down what came of a call."""
         score, groups = self._score() if is_new else (UNKNOWN, {})
+        losses = {ticket: update.loss for ticket, update in updates.items()}
+        averaged = frozenset(ticket for ticket, update in updates.items() if update.is_averaged)
         entry = {
             **call,
             "is_new": is_new,
             "score": score,
             "groups": groups,
             "losses": list(losses.items()),
+            "averaged": sorted(averaged),
             "diverged": sorted(diverged),
+            "initial_losses": self._openings,
         }
+        self._openings = []
         state = {
             "version": self._version,
             "weights": self._weights,
@@ -477,7 +515,7 @@ class Trained:
         }
         self._journal.append(entry, state)
         self._journal.forget_versions(self._starts)
-        return Progress(is_new, score, groups, losses, diverged)
+        return Progress(is_new, score, groups, losses, averaged, diverged)
 
     def _replayed(self, call: Mapping[str, Any], tickets: Sequence[int] = ()) -> Progress:
         """Read back what came of a call, and go on by training after the last one."""
@@ -488,6 +526,7 @@ class Trained:
                 f"the journal of job {self._job!r} tells of another run: it has {found}, but now "
                 f"came {dict(call)}; was the scenario or edgesim changed? Run it again"
             )
+        self._openings = []
         for ticket in tickets:
             del self._begun[ticket]
         self._version += bool(entry["is_new"]) and call["call"] != "first"
@@ -496,6 +535,7 @@ class Trained:
             Score(*entry["score"]),
             {name: Score(*score) for name, score in entry["groups"].items()},
             dict(entry["losses"]),
+            frozenset(entry["averaged"]),
             frozenset(entry["diverged"]),
         )
         if not self._journal.is_replaying:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from edgesim.controllers.federated import TrainingOption, TrainingTarget
 from edgesim.hardware.processor import Governor, Task, alone_level
 from edgesim.hardware.specs import PhoneSpec
+from edgesim.learning.program import LocalProgram
 from edgesim.nn.cost import (
     ProcessorSpec,
+    Work,
+    averaging_work,
+    is_supported,
+    jitter_work,
     power_w,
+    split_s,
+    traffic_bytes_of,
     training_bytes,
-    training_memory_share,
     training_s,
-    training_traffic_bytes,
+    training_work,
+    work,
 )
-from edgesim.nn.model import ModelCost
+from edgesim.nn.model import BYTES_PER_VALUE, ModelCost
 
 __all__ = ["PartOfTask", "StepTimes", "TrainingCosts", "TrainingTask"]
 
@@ -24,94 +31,157 @@ __all__ = ["PartOfTask", "StepTimes", "TrainingCosts", "TrainingTask"]
 class StepTimes:
     """How long one step of a model takes, worked out once for each processor, batch, level and cores.
 
+    And whatever else a program does once per step or per batch:
+
+    =============  =====================================================================
+    ``step``       forward, backward, update of a batch
+    ``forward``    forward alone: the loss of a batch
+    ``jitter``     random white balance and gamma of a batch
+    ``averaging``  taking the weights into a mean, whatever the batch
+    =============  =====================================================================
+
     Args:
         model: what is trained.
     """
 
-    __slots__ = ("_found", "_specs", "model")
+    __slots__ = ("_amounts", "_found", "_specs", "model")
 
     def __init__(self, model: ModelCost) -> None:
         self.model = model
-        self._found: dict[tuple[int, int, int, int], tuple[float, float]] = {}
+        self._amounts: dict[tuple[str, int], Work] = {}
+        self._found: dict[tuple[str, int, int, int, int], tuple[float, float]] = {}
         self._specs: dict[int, ProcessorSpec] = {}  # so that no other can have the identity of one
 
-    def of(self, spec: ProcessorSpec, size: int, level: int, cores: int) -> tuple[float, float]:
-        """Seconds of a step with so many samples, and the share of them at the memory."""
-        key = (id(spec), size, level, cores)
+    def of(
+        self, spec: ProcessorSpec, size: int, level: int, cores: int, what: str = "step"
+    ) -> tuple[float, float]:
+        """Seconds of a step with so many samples: of arithmetic, and at the memory.
+
+        The first are infinite where the model cannot be trained.
+        """
+        key = (what, id(spec), size, level, cores)
         found = self._found.get(key)
         if found is None:
-            step_s = training_s(self.model, spec, size, level=level, threads=cores)
-            share = 0.0
-            if step_s is not None:
-                share = training_memory_share(self.model, spec, size, level=level, threads=cores)
-            found = self._found[key] = (inf if step_s is None else step_s, share)
+            found = (inf, 0.0)
+            if is_supported(self.model, spec) and "fp32" in spec.efficiency:
+                found = split_s(self._work(what, size), spec, level=level, threads=cores)
+            self._found[key] = found
             self._specs[id(spec)] = spec
+        return found
+
+    def traffic_bytes(self, what: str, size: int) -> float:
+        """What that reads and writes in memory."""
+        return traffic_bytes_of(self._work(what, size))
+
+    def _work(self, what: str, size: int) -> Work:
+        key = (what, size)
+        found = self._amounts.get(key)
+        if found is None:
+            if what == "step":
+                found = training_work(self.model, size)
+            elif what == "forward":
+                found = work(self.model, "fp32", size)
+            elif what == "jitter":
+                found = jitter_work(size * self.model.layers[0].inputs)
+            else:
+                found = averaging_work(self.model)
+            self._amounts[key] = found
         return found
 
 
 class TrainingTask:
-    """So many steps of training: epochs over a client's samples, the last batch of each being smaller.
+    """A client's training: a pass that finds the first loss, if wanted, and steps.
+
+    Epochs go over all of its samples, the last batch of each being smaller. Where a switch is yet
+    undecided (:attr:`~LocalProgram.jitters_below`), it is taken to be on: the most that it can be.
 
     Args:
         times: of a step.
         samples: how many the client has.
-        batch_size: samples of a step.
-        epochs: passes over the samples.
-        steps: it ends after so many, if the epochs have not ended before; ``None``: never.
+        program: what it does with them.
 
     Attributes:
         steps: how many there are.
         traffic_bytes: what they read and write in memory.
     """
 
-    __slots__ = ("_full", "_per_epoch", "_rest", "_sizes", "_times", "steps", "traffic_bytes")
+    __slots__ = (
+        "_before",
+        "_each",
+        "_full",
+        "_per_epoch",
+        "_rest",
+        "_sizes",
+        "_times",
+        "steps",
+        "traffic_bytes",
+    )
 
-    def __init__(
-        self,
-        times: StepTimes,
-        samples: int,
-        batch_size: int,
-        epochs: int,
-        steps: int | None = None,
-    ) -> None:
+    def __init__(self, times: StepTimes, samples: int, program: LocalProgram) -> None:
+        size = program.batch_size
         self._times = times
-        self._full, self._rest = divmod(samples, batch_size)
+        self._full, self._rest = divmod(samples, size)
         self._per_epoch = self._full + (self._rest > 0)
-        every = epochs * self._per_epoch
-        self.steps = every if steps is None else min(every, steps)
+        self.steps = program.steps_for(samples)
         done, left = divmod(self.steps, self._per_epoch) if self._per_epoch else (0, 0)
         # By batch size: how many steps there are of it.
         self._sizes = {
-            batch_size: done * self._full + min(left, self._full),
+            size: done * self._full + min(left, self._full),
             self._rest: (done if self._rest else 0) + max(left - self._full, 0),
         }
+        jitter = program.jitter
+        # What is done once for each batch of its samples before the first step, and with every step.
+        self._before: list[str] = ["forward"] if program.needs_initial_loss else []
+        self._each = ["step"]
+        if jitter is not None:
+            (self._each if jitter.per == "batch" else self._before).append("jitter")
+        if program.averages:
+            self._each.append("averaging")
         self.traffic_bytes = sum(
-            number * training_traffic_bytes(times.model, size)
-            for size, number in self._sizes.items()
+            number * times.traffic_bytes(what, batch)
+            for what, batch, number in self._pieces()
             if number
         )
 
     def seconds(self, spec: ProcessorSpec, level: int, cores: int) -> tuple[float, float]:
         """Alone on so many cores at a level: seconds of arithmetic, seconds at the memory."""
         arithmetic_s = memory_s = 0.0
-        for size, number in self._sizes.items():
+        for what, batch, number in self._pieces():
             if number:
-                step_s, share = self._times.of(spec, size, level, cores)
-                arithmetic_s += number * step_s * (1.0 - share)
-                memory_s += number * step_s * share
+                piece_s = self._times.of(spec, batch, level, cores, what)
+                arithmetic_s += number * piece_s[0]
+                memory_s += number * piece_s[1]
         return arithmetic_s, memory_s
 
     def steps_in(self, spec: ProcessorSpec, share: float) -> int:
         """How many steps are whole when this share of the work has been done."""
-        (full, _), (rest, _) = (
-            (self._times.of(spec, size, -1, spec.cores) if size else (0.0, 0.0))
-            for size in (max(self._sizes), self._rest)
-        )
-        epoch_s = self._full * full + (rest if self._rest else 0.0)
+        times = self._times
+
+        def took_s(whats: Sequence[str], batch: int) -> float:
+            if not batch:
+                return 0.0
+            return sum(sum(times.of(spec, batch, -1, spec.cores, what)) for what in whats)
+
+        size = max(self._sizes)
+        full_s, rest_s = took_s(self._each, size), took_s(self._each, self._rest)
+        before_s = self._full * took_s(self._before, size) + took_s(self._before, self._rest)
         total_s = sum(self.seconds(spec, -1, spec.cores))
-        epochs, left_s = divmod(share * total_s * (1.0 + 1e-12), epoch_s)
-        steps = int(epochs) * self._per_epoch + min(int(left_s / full if full else 0), self._full)
+        left_s = share * total_s * (1.0 + 1e-12) - before_s
+        if left_s <= 0.0:
+            return 0
+        epochs, left_s = divmod(left_s, self._full * full_s + rest_s)
+        steps = int(epochs) * self._per_epoch + min(int(left_s / full_s), self._full)
         return min(steps, self.steps)
+
+    def _pieces(self) -> Iterator[tuple[str, int, int]]:
+        """What is done, with batches of which size, and how often."""
+        size = max(self._sizes)
+        for batch, once in ((size, self._full), (self._rest, int(self._rest > 0))):
+            for what in self._before:
+                yield what, batch, once
+        for batch, number in self._sizes.items():
+            for what in self._each:
+                yield what, batch, number
 
 
 class PartOfTask:
@@ -182,7 +252,7 @@ class TrainingCosts:
             for name, levels in self._levels.items():
                 spec = self._phone.processors[name]
                 for level, chosen in levels:
-                    step_s, _ = self._times.of(spec, batch_size, level, spec.cores)
+                    step_s = sum(self._times.of(spec, batch_size, level, spec.cores))
                     options.append(
                         TrainingOption(
                             TrainingTarget(name, chosen),
@@ -195,6 +265,8 @@ class TrainingCosts:
             found = self._options[batch_size] = tuple(options)
         return found
 
-    def resident_bytes(self, batch_size: int) -> int:
-        """Memory that training takes."""
-        return training_bytes(self._times.model, batch_size)
+    def resident_bytes(self, batch_size: int, *, averages: bool = False) -> int:
+        """Memory that training takes; a mean of the weights is as large as they are."""
+        model = self._times.model
+        mean_bytes = BYTES_PER_VALUE["fp32"] * model.parameters if averages else 0
+        return training_bytes(model, batch_size) + mean_bytes

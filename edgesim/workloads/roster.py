@@ -88,7 +88,7 @@ class Roster:
         self._reporters: dict[int, _GroupReports | None] = {}
         self._site = site
         self._times = StepTimes(model)
-        self._tasks: dict[tuple[int, int, int, int | None], TrainingTask] = {}
+        self._tasks: dict[tuple[object, ...], TrainingTask] = {}
         self._costs: list[TrainingCosts] = []
         n = len(rows)
         numbers: dict[str, int] = {}
@@ -164,20 +164,28 @@ class Roster:
         """Whether its phone can train there."""
         return self._costs_of(participant.client).has(participant.target)
 
-    def resident_bytes(self, client: int, batch_size: int) -> int:
+    def resident_bytes(self, client: int, program: LocalProgram) -> int:
         """Memory that training takes on its phone."""
         samples = int(self.clients.samples[client])
-        return self._costs_of(client).resident_bytes(min(batch_size, samples))
+        batch_size = min(program.batch_size, samples)
+        return self._costs_of(client).resident_bytes(batch_size, averages=program.averages)
 
     def task(self, client: int, program: LocalProgram) -> TrainingTask:
         """What a program is for the client's processor."""
         samples = int(self.clients.samples[client])
-        key = (samples, program.batch_size, program.epochs, program.steps)
+        # All that its cost depends on: thresholds of loss change from round to round.
+        key = (
+            samples,
+            program.batch_size,
+            program.epochs,
+            program.steps,
+            program.needs_initial_loss,
+            program.jitter,
+            program.averages,
+        )
         found = self._tasks.get(key)
         if found is None:
-            found = self._tasks[key] = TrainingTask(
-                self._times, samples, program.batch_size, program.epochs, program.steps
-            )
+            found = self._tasks[key] = TrainingTask(self._times, samples, program)
         return found
 
     def nominal_s(

@@ -10,7 +10,7 @@ from edgesim.controllers.federated import Clients, LocalTraining, LocalTrainingO
 from edgesim.core.recorder import Table
 from edgesim.learning.curves import LabelSkews
 from edgesim.learning.program import LocalProgram
-from edgesim.workloads.learners import UNKNOWN, Score
+from edgesim.workloads.learners import UNKNOWN, Opening, Score
 from edgesim.workloads.participation import DONE, PARTIAL, Part
 
 __all__ = [
@@ -106,10 +106,11 @@ class Seat:
         part: what it does.
         asked: what slot ``local_training`` was asked,
         told: and what it answered.
-        ticket: of its update.
+        opening: how it began.
         version: of the model that it began with.
         staleness: versions of the model since.
         loss: mean of its training; NaN if it does not count.
+        is_averaged: whether its update is the mean of its weights.
         final: its status, if that is not its part's own.
         is_written: whether its last joule has been booked.
         is_whole_batch: whether it has fewer samples than its batch size, and trains on all of them at once.
@@ -118,13 +119,19 @@ class Seat:
     part: Part
     asked: LocalTrainingObservation
     told: LocalTraining
-    ticket: int
+    opening: Opening
     version: int
     staleness: int = 0
     loss: float = nan
+    is_averaged: bool = False
     final: str = ""
     is_written: bool = False
     is_whole_batch: bool = False
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether it jitters its pictures or averages its weights."""
+        return not self.opening.program.is_plain
 
     @property
     def status(self) -> str:
@@ -216,6 +223,7 @@ def participant_row(
     names = ("collect", "download", "training", "upload")
     seconds = [phases[n].seconds if n in phases else None for n in names]
     joules = [phases[n].energy_j if n in phases else None for n in names]
+    told = seat.told.program
     return (
         job,
         current.number,
@@ -234,6 +242,9 @@ def participant_row(
         *joules,
         part.energy_j,
         _known(seat.loss),
+        _known(seat.opening.initial_loss),
+        None if told.is_plain else seat.is_switched,
+        seat.is_averaged if told.averages and seat.counts else None,
         _known(part.rssi_dbm),
         part.co_cpu,
     )

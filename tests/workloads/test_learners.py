@@ -32,28 +32,28 @@ def expected(curve: LearningCurve, *rounds: tuple[float, float, float, float]) -
 def test_a_round_goes_on_by_the_curve() -> None:
     fitted, curve = learner(epochs=0.5, updates=0.7)
     assert fitted.first().score.accuracy == pytest.approx(0.1)
-    tickets = [fitted.begin(client, 1, PROGRAM, corrects=False) for client in (1, 2)]
+    tickets = [fitted.begin(client, 1, PROGRAM, corrects=False).ticket for client in (1, 2)]
     assert fitted.conclude(tickets).score.accuracy == pytest.approx(expected(curve, (4, 2, 1, 0)))
 
 
 def test_only_the_share_of_its_own_round_counts_as_lost() -> None:
     fitted, curve = learner(kept_share=0.8)
     for client in (0, 1):  # a round of which nothing came
-        fitted.withdraw(fitted.begin(client, 1, PROGRAM, corrects=False))
+        fitted.withdraw(fitted.begin(client, 1, PROGRAM, corrects=False).ticket)
     assert not fitted.conclude([]).is_new
-    tickets = [fitted.begin(client, 2, PROGRAM, corrects=False) for client in range(4)]
+    tickets = [fitted.begin(client, 2, PROGRAM, corrects=False).ticket for client in range(4)]
     fitted.withdraw(tickets.pop())
     assert fitted.conclude(tickets).score.accuracy == pytest.approx(
         expected(curve, (4, 3, 0.75, 0))
     )
     whole, _ = learner(kept_share=0.8)
-    tickets = [whole.begin(client, 2, PROGRAM, corrects=False) for client in range(3)]
+    tickets = [whole.begin(client, 2, PROGRAM, corrects=False).ticket for client in range(3)]
     assert whole.conclude(tickets).score.accuracy > expected(curve, (4, 3, 0.75, 0))
 
 
 def test_a_client_that_was_cut_short_did_fewer_epochs() -> None:
     fitted, curve = learner(epochs=1.0)
-    tickets = [fitted.begin(client, 1, PROGRAM, corrects=False) for client in (1, 2)]
+    tickets = [fitted.begin(client, 1, PROGRAM, corrects=False).ticket for client in (1, 2)]
     fitted.shorten(tickets[0], 6)  # of 16: one and a half of four epochs
     score = fitted.conclude(tickets).score
     assert score.accuracy == pytest.approx(expected(curve, ((1.5 + 4) / 2, 2, 1, 0)))
@@ -61,7 +61,7 @@ def test_a_client_that_was_cut_short_did_fewer_epochs() -> None:
 
 def test_clients_with_few_labels_slow_it_down() -> None:
     fitted, curve = learner(client_skew=2.0)
-    ticket = fitted.begin(1, 1, PROGRAM, corrects=False)
+    ticket = fitted.begin(1, 1, PROGRAM, corrects=False).ticket
     # Labels of all are 50 and 30; those of the client 0 and 20.
     assert fitted.conclude([ticket]).score.accuracy == pytest.approx(
         expected(curve, (4, 1, 1, 50 / 80))
@@ -71,4 +71,4 @@ def test_clients_with_few_labels_slow_it_down() -> None:
 def test_curves_are_of_rounds() -> None:
     fitted, _ = learner()
     with pytest.raises(EdgesimError, match="synchronous jobs only"):
-        fitted.receive(fitted.begin(0, 1, PROGRAM, corrects=False))
+        fitted.receive(fitted.begin(0, 1, PROGRAM, corrects=False).ticket)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.hardware.catalogue import shipped
 from edgesim.hardware.processor import Governor
+from edgesim.learning.program import LocalProgram
 from edgesim.nn.cost import training_bytes, training_s
 from edgesim.nn.zoo import ZOO
 from edgesim.workloads.local_training import StepTimes, TrainingCosts, TrainingTask
@@ -28,20 +31,24 @@ def total_s(task: TrainingTask) -> float:
     return sum(task.seconds(CPU, len(CPU.levels) - 1, CPU.cores))
 
 
+def task_of(samples: int, batch_size: int, epochs: int, **more: Any) -> TrainingTask:
+    return TrainingTask(TIMES, samples, LocalProgram(0.1, batch_size, epochs, **more))
+
+
 def test_the_last_batch_of_an_epoch_is_smaller() -> None:
-    task = TrainingTask(TIMES, 25, 10, 3)
+    task = task_of(25, 10, 3)
     assert task.steps == 9
     assert total_s(task) == pytest.approx(3 * (2 * step_s(10) + step_s(5)))
 
 
 def test_fewer_samples_than_a_batch_make_one_step_of_them() -> None:
-    task = TrainingTask(TIMES, 4, 10, 2)
+    task = task_of(4, 10, 2)
     assert task.steps == 2
     assert total_s(task) == pytest.approx(2 * step_s(4))
 
 
 def test_it_may_end_before_its_epochs_do() -> None:
-    task = TrainingTask(TIMES, 25, 10, 3, steps=4)
+    task = task_of(25, 10, 3, steps=4)
     assert task.steps == 4
     assert total_s(task) == pytest.approx(3 * step_s(10) + step_s(5))
 
@@ -51,15 +58,15 @@ def test_it_may_end_before_its_epochs_do() -> None:
 def test_whole_steps_in_a_share_of_the_work(
     samples: int, batch: int, epochs: int, share: float
 ) -> None:
-    task = TrainingTask(TIMES, samples, batch, epochs)
+    task = task_of(samples, batch, epochs)
     done = task.steps_in(CPU, share)
     assert 0 <= done <= task.steps
     assert task.steps_in(CPU, 1.0) == task.steps
     if done:
-        shorter = TrainingTask(TIMES, samples, batch, epochs, steps=done)
+        shorter = task_of(samples, batch, epochs, steps=done)
         assert total_s(shorter) <= share * total_s(task) * (1 + 1e-9)
     if done < task.steps:
-        longer = TrainingTask(TIMES, samples, batch, epochs, steps=done + 1)
+        longer = task_of(samples, batch, epochs, steps=done + 1)
         assert total_s(longer) > share * total_s(task) * (1 - 1e-9)
 
 
