@@ -27,6 +27,16 @@ SMALL: dict[str, Any] = {
     "jobs.digits.model": "mlp",
     "jobs.digits.stop": {"rounds": 6},
 }
+PHOTOS: dict[str, Any] = {
+    "phones.high.profile": "galaxy_s22",
+    "phones.mid.profile": "galaxy_s9",
+    "phones.low.profile": "lg_g4",
+    "jobs.digits.dataset": {
+        "name": "photo_patches",
+        "parameters": {"train_per_class": 40, "test_per_class": 2},
+    },
+    "jobs.digits.cameras": {},
+}
 KINDS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "synchronous": ({"selection": "oort"}, {}),
     "scaffold": (
@@ -41,6 +51,11 @@ KINDS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         },
     ),
     "asynchronous": ({"aggregation": "fedbuff"}, {"jobs.digits.rounds": "asynchronous"}),
+    "heteroswitch": ({"local_training": "heteroswitch", "aggregation": "qfedavg"}, PHOTOS),
+    "heteroswitch_asynchronous": (
+        {"local_training": "heteroswitch", "aggregation": "fedbuff"},
+        {**PHOTOS, "jobs.digits.rounds": "asynchronous"},
+    ),
 }
 
 
