@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 
-from edgesim.cli.running import plain_table
 from edgesim.cli.showing import console
+from edgesim.cli.tables import plain_table
 from edgesim.core.errors import EdgesimError
 from edgesim.scenario.curve_files import curve_of_runs, write_curve
 

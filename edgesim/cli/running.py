@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edgesim.cli.evenness import print_evenness
+from edgesim.cli.tables import plain_table
 from edgesim.core.errors import ConfigError, Problem
 from edgesim.results.audit import audit
 from edgesim.results.result import Comparison, Result
 from edgesim.scenario.load import OVERRIDE_FILE, axes, load_scenario, parse_override
 from edgesim.scenario.run import compare, run_loaded
 
-__all__ = ["Output", "next_free", "plain_table", "refuse_repeated", "resume", "run"]
+__all__ = ["Output", "next_free", "refuse_repeated", "resume", "run"]
 
 Output = Literal["text", "quiet", "json"]
 
@@ -165,8 +166,10 @@ def _print_closing(console: Console, results: Mapping[str, Result], folder: Path
         console.print(_overview(results))
         console.print(f"[dim]{_LEGEND}[/dim]\n")
     for job in kinds["federated"]:
-        console.print(_federated(results, job, f"{job}." if len(kinds["federated"]) > 1 else ""))
+        prefix = f"{job}." if len(kinds["federated"]) > 1 else ""
+        console.print(_federated(results, job, prefix))
         console.print(f"[dim]{_FEDERATED_LEGEND}[/dim]\n")
+        print_evenness(console, results, job, prefix)
     for name, result in results.items():
         for reasons in _failures(result):
             console.print(f"{name}: {reasons}", markup=False)
@@ -314,23 +317,6 @@ def _of_job(result: Result, job: str) -> str:
     energy = _number(result.summary.get(f"{job}.energy_per_request_j"), 1e3)
     late = _number(result.summary.get(f"{job}.deadline_violation_ratio"), 100)
     return f"{energy}, {late:>5}"
-
-
-def plain_table(title: str, columns: Sequence[str]) -> Table:
-    """A table whose first column gives way if the terminal is narrow; numbers are never cut."""
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("", overflow="fold")
-    for column in columns:
-        width = max(9 if "," in column else 6, *(len(line) for line in column.splitlines()))
-        table.add_column(column, justify="right", no_wrap=True, min_width=width)
-    return table
 
 
 def _failures(result: Result) -> Iterator[str]:

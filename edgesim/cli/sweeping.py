@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgesim.cli.running import Output, next_free, plain_table, refuse_repeated
+from edgesim.cli.running import Output, next_free, refuse_repeated
+from edgesim.cli.tables import plain_table
 from edgesim.scenario.load import find_scenario, parse_override
 from edgesim.sweep.pairs import ALL
 from edgesim.sweep.plan import make_plan, parse_seeds, parse_vary

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.results.drawing import COLOURS, Results, axes_or_new, clean, named
 from edgesim.results.result import Result
-from edgesim.results.summary import LAST_EVALUATIONS
+from edgesim.results.summary import LAST_EVALUATIONS, device_accuracies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +22,7 @@ __all__ = [
     "accuracy_by_device",
     "accuracy_over",
     "client_timeline",
+    "device_variance_over",
     "energy_by_profile",
     "energy_per_round",
 ]
@@ -98,19 +101,41 @@ def accuracy_by_device(results: Results, *, job: str | None = None, ax: Axes | N
     for index, (colour, (name, result)) in enumerate(
         zip(cycle(COLOURS), every.items(), strict=False)
     ):
-        rows = result.evaluations
-        rows = rows[(rows.job == _job(result, job)) & rows.group.str.startswith("device ")]
-        if rows.empty:
-            raise EdgesimError(f"{name}: its model was not judged by type of device: set cameras")
-        last = np.unique(rows["round"])[-LAST_EVALUATIONS:]
-        means = 100 * rows[rows["round"].isin(last)].groupby("group").accuracy.mean()
-        types = types or [str(group).removeprefix("device ") for group in means.index]
-        heights = means.reindex([f"device {each}" for each in types]).to_numpy()
+        own, _, accuracy = _by_device(name, result, job)
+        types = types or own
+        heights = 100 * accuracy[-LAST_EVALUATIONS:].mean(axis=0)
+        heights = np.array([heights[own.index(each)] if each in own else np.nan for each in types])
         places = np.arange(len(types)) + (index - 0.5 * (len(every) - 1)) * width
         ax.bar(places, heights, width, color=colour, label=name)
         ax.axhline(float(np.nanmean(heights)), color=colour, linewidth=0.8, linestyle=":")
     ax.set_xticks(range(len(types)), types, rotation=30, ha="right", fontsize="small")
     ax.set_ylabel("test accuracy (%)")
+    if len(every) > 1:
+        ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return clean(ax)
+
+
+def device_variance_over(
+    results: Results, *, job: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Variance of accuracy over the types of device, judgement by judgement.
+
+    Of the population of types, in squared percentage points; it jumps from one to the next.
+
+    Args:
+        results: one result, or several by name: a line each.
+        job: which; by default the only one.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        EdgesimError: if there is no such job, or it is not judged by type of device.
+    """
+    ax = axes_or_new(ax, height=3.2)
+    every = named(results)
+    for colour, (name, result) in zip(cycle(COLOURS), every.items(), strict=False):
+        _, rounds, accuracy = _by_device(name, result, job)
+        ax.plot(rounds, np.var(100 * accuracy, axis=1), color=colour, label=name)
+    ax.set(xlabel="round", ylabel="variance over devices (pp$^2$)", ylim=(0, None))
     if len(every) > 1:
         ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return clean(ax)
@@ -235,6 +260,16 @@ def client_timeline(
 def _rounds(result: Result, job: str | None) -> pd.DataFrame:
     rounds = result.rounds
     return rounds[rounds.job == _job(result, job)].sort_values("round", ignore_index=True)
+
+
+def _by_device(
+    name: str, result: Result, job: str | None
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
+    rows = result.arrow("evaluations")
+    found = device_accuracies(rows.filter(pc.equal(rows["job"], _job(result, job))))
+    if not found[0]:
+        raise EdgesimError(f"{name}: its model was not judged by type of device: set cameras")
+    return found
 
 
 def _participants(result: Result, job: str | None) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from edgesim.results.federated_plots import (
     accuracy_by_device,
     accuracy_over,
     client_timeline,
+    device_variance_over,
     energy_by_profile,
     energy_per_round,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "accuracy_over",
     "charge_over_time",
     "client_timeline",
+    "device_variance_over",
     "energy_by_component",
     "energy_by_device",
     "energy_by_profile",

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from edgesim.controllers.slots import DEVICE
 
-__all__ = ["LAST_EVALUATIONS", "federated_summary", "inference_summary"]
+__all__ = ["LAST_EVALUATIONS", "device_accuracies", "federated_summary", "inference_summary"]
 
 Scalar = float | int | str | None
 
@@ -55,14 +56,33 @@ LAST_EVALUATIONS = 4
 """Accuracies by type of device are means over so many judgements: from one to the next they jump."""
 
 
+def device_accuracies(
+    evaluations: pa.Table,
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
+    """Accuracy on each type of device, judgement by judgement.
+
+    Args:
+        evaluations: the table ``evaluations``, of one job.
+
+    Returns:
+        The types, in the order of their names; the rounds that were judged, in order; accuracies in
+        [0, 1], shape ``(rounds, types)``. All empty where nothing is judged by type of device.
+    """
+    rows = evaluations.filter(pc.starts_with(evaluations["group"], "device "))
+    types, column = np.unique(np.array(rows["group"].to_pylist(), str), return_inverse=True)
+    rounds, row = np.unique(rows["round"].to_numpy(), return_inverse=True)
+    found = np.full((len(rounds), len(types)), np.nan)
+    found[row, column] = rows["accuracy"].to_numpy()
+    return [str(each).removeprefix("device ") for each in types], rounds, found
+
+
 def federated_summary(
-    rounds: pa.Table, evaluations: pa.Table, stories: Mapping[str, Mapping[str, Scalar]]
+    tables: Mapping[str, pa.Table], stories: Mapping[str, Mapping[str, Scalar]]
 ) -> dict[str, Scalar]:
     """The numbers of the federated jobs.
 
     Args:
-        rounds: the table ``rounds``.
-        evaluations: the table ``evaluations``.
+        tables: ``rounds``, ``evaluations`` and ``participants``.
         stories: by job, what it says of itself: ``stopped_by``, ``accuracy_source``,
             ``target_accuracy`` and ``for_rounds`` (null target for none).
 
@@ -78,14 +98,20 @@ def federated_summary(
         ``cost_model`` (where time and energy are another model's) and ``stopped_by`` as the job says. Where it is
         judged by type of device: ``device_accuracy_mean``, ``device_accuracy_worst`` and
         ``device_accuracy_variance_pp2``, the population variance over the types in squared percentage points;
-        each type's accuracy is its mean over the last :data:`LAST_EVALUATIONS` judgements. With several
-        jobs, prefixed ``JOB.``.
+        ``device_accuracy_variance_but_one_pp2``, that without the type that is farthest from the mean;
+        each type's accuracy is its mean over the last :data:`LAST_EVALUATIONS` judgements.
+        ``switched_ratio``: share of participations whose pictures were jittered or whose weights
+        averaged, of those whose program has that; ``averaged_ratio``: whose update was the mean, of
+        updates that count (both left out where no program has it). With several jobs, prefixed ``JOB.``.
     """
+    rounds, evaluations = tables["rounds"], tables["evaluations"]
     summary: dict[str, Scalar] = {}
     for job, story in sorted(stories.items()):
         rows = rounds.filter(pc.equal(rounds["job"], job))
         judged = evaluations.filter(pc.equal(evaluations["job"], job))
-        own = _of_rounds(rows, story) | _of_devices(judged)
+        taken = tables["participants"]
+        taken = taken.filter(pc.equal(taken["job"], job))
+        own = _of_rounds(rows, story) | _of_devices(judged) | _of_switches(taken)
         prefix = f"{job}." if len(stories) > 1 else ""
         summary |= {f"{prefix}{key}": value for key, value in own.items()}
     return summary
@@ -127,18 +153,29 @@ def _of_rounds(rows: pa.Table, story: Mapping[str, Scalar]) -> dict[str, Scalar]
 
 def _of_devices(rows: pa.Table) -> dict[str, Scalar]:
     """How well each type of device is served, over the last judgements."""
-    rows = rows.filter(pc.starts_with(rows["group"], "device "))
-    if not rows.num_rows:
+    types, _, accuracy = device_accuracies(rows)
+    if not types:
         return {}
-    rounds, groups = rows["round"].to_numpy(), np.array(rows["group"].to_pylist())
-    accuracy = rows["accuracy"].to_numpy()
-    is_last = np.isin(rounds, np.unique(rounds)[-LAST_EVALUATIONS:])
-    means = [accuracy[is_last & (groups == group)].mean() for group in np.unique(groups)]
+    means = accuracy[-LAST_EVALUATIONS:].mean(axis=0)
+    outlier = int(np.abs(means - means.mean()).argmax())
     return {
         "device_accuracy_mean": float(np.mean(means)),
-        "device_accuracy_variance_pp2": float(np.var(100.0 * np.array(means))),
+        "device_accuracy_variance_pp2": float(np.var(100.0 * means)),
+        "device_accuracy_variance_but_one_pp2": float(np.var(100.0 * np.delete(means, outlier)))
+        if len(types) > 1
+        else None,
         "device_accuracy_worst": float(np.min(means)),
     }
+
+
+def _of_switches(rows: pa.Table) -> dict[str, Scalar]:
+    """How often clients jittered, and averaged."""
+    found: dict[str, Scalar] = {}
+    for key, column in (("switched_ratio", "switched"), ("averaged_ratio", "averaged")):
+        values = rows[column].drop_null()
+        if len(values):
+            found[key] = _count(values) / len(values)
+    return found
 
 
 def _held(accuracy: Sequence[float | None], target: float, rounds: int) -> int | None:

@@ -180,8 +180,7 @@ def run_loaded(
             summary |= inference_summary(finished["requests"], list(scenario.inference_jobs))
         if scenario.federated_jobs:
             summary |= federated_summary(
-                finished["rounds"],
-                finished["evaluations"],
+                finished,
                 {
                     name: job.story() | {"cost_model": _cost_model(scenario.federated_jobs[name])}
                     for name, job in world.federated.items()

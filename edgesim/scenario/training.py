@@ -198,9 +198,8 @@ def _in_earlier_jobs(
             world.run(_shifted(progress, begun / jobs, share / jobs))
             summary = world.finish()
             finished = tables.finish()
-            rounds = finished["rounds"]
             stories = {k: j.story() for k, j in world.federated.items()}
-            told = federated_summary(rounds, finished["evaluations"], stories)
+            told = federated_summary(finished, stories)
             for seat, controller in searching.items():
                 controller.conclude(_of_job(told, seat))
             learned = {seat: each.state_dict() for seat, each in sorted(controllers.items())}
@@ -209,7 +208,7 @@ def _in_earlier_jobs(
             limit_j = limits_j[0] if len(world.federated) == len(limits_j) == 1 else inf
             spent["runs"] += 1
             spent["energy_j"] += summary["energy_j"]
-            spent["rounds"] += rounds.num_rows
+            spent["rounds"] += finished["rounds"].num_rows
             spent["simulated_s"] += summary["simulated_s"]
             run += 1
     return {**learned, "training": {"jobs": jobs, **spent}}
