@@ -25,6 +25,8 @@ __all__ = [
     "lstm",
     "mlp",
     "mobilenet",
+    "mobilenet_v3",
+    "squeezenet",
     "strided_cnn",
 ]
 
@@ -130,6 +132,129 @@ def mobilenet(dataset: Dataset, width: int = 16) -> nn.Module:
     return nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, len(dataset.classes))
     )
+
+
+class _Excite(nn.Module):
+    """Squeeze and excite: channels weighed by what their means say."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = max(channels // 4, 8)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Hardsigmoid(),
+        )
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        weighed: torch.Tensor = values * self.gate(values)
+        return weighed
+
+
+class _Bottleneck(nn.Module):
+    """MobileNetV3's inverted residual: wider, depthwise, perhaps excited, narrow again."""
+
+    def __init__(
+        self, before: int, after: int, wide: int, kernel: int, stride: int, *, excites: bool
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(before, wide, 1, bias=False),
+            nn.GroupNorm(wide // 8, wide),
+            nn.Hardswish(),
+            nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False),
+            nn.GroupNorm(wide // 8, wide),
+            nn.Hardswish(),
+        ]
+        if excites:
+            layers.append(_Excite(wide))
+        layers += [nn.Conv2d(wide, after, 1, bias=False), nn.GroupNorm(after // 8, after)]
+        self.layers = nn.Sequential(*layers)
+        self.is_residual = stride == 1 and before == after
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layers(values)
+        return values + found if self.is_residual else found
+
+
+def mobilenet_v3(dataset: Dataset, width: int = 16) -> nn.Module:
+    """A small MobileNetV3: inverted residuals, squeeze and excite, hard swish, group normalisation.
+
+    Source: Howard et al., "Searching for MobileNetV3", ICCV 2019, table 2 (Small), cut down to small
+    pictures: four bottlenecks, two of stride 2. Group normalisation as for :func:`mobilenet`.
+
+    Args:
+        dataset: pictures of at least 8 x 8 pixels.
+        width: channels of the first layer, a multiple of 8.
+    """
+    if width < 8 or width % 8:
+        raise EdgesimError(f"width of model 'mobilenet_v3' must be a multiple of 8; found {width}")
+    size, _, _ = _picture(dataset, 8)
+    last = 6 * width
+    return nn.Sequential(
+        nn.Conv2d(size, width, 3, 2, 1, bias=False),
+        nn.GroupNorm(width // 8, width),
+        nn.Hardswish(),
+        _Bottleneck(width, width, 2 * width, 3, 1, excites=True),
+        _Bottleneck(width, 2 * width, 4 * width, 3, 2, excites=False),
+        _Bottleneck(2 * width, 2 * width, 4 * width, 3, 1, excites=False),
+        _Bottleneck(2 * width, 3 * width, 6 * width, 5, 2, excites=True),
+        nn.Conv2d(3 * width, last, 1, bias=False),
+        nn.GroupNorm(last // 8, last),
+        nn.Hardswish(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(last, len(dataset.classes)),
+    )
+
+
+class _Fire(nn.Module):
+    """SqueezeNet's fire module: few channels, then 1 x 1 and 3 x 3 side by side."""
+
+    def __init__(self, before: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(before, squeezed, 1)
+        self.single = nn.Conv2d(squeezed, expanded, 1)
+        self.triple = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        few = torch.relu(self.squeeze(values))
+        return torch.relu(torch.cat([self.single(few), self.triple(few)], dim=1))
+
+
+def squeezenet(dataset: Dataset, width: int = 16) -> nn.Module:
+    """A small SqueezeNet: fire modules, pooling between them, a convolution in place of dense layers.
+
+    Source: Iandola et al., "SqueezeNet", arXiv 1602.07360, table 1, cut down to small pictures: four fire
+    modules, without dropout. It has no normalisation, as there, and begins with He et al.'s weights (ICCV
+    2015), without which plain SGD hardly leaves the first loss.
+
+    Args:
+        dataset: pictures of at least 8 x 8 pixels.
+        width: channels that the first fire module squeezes to, at least 4.
+    """
+    if width < 4:
+        raise EdgesimError(f"width of model 'squeezenet' must be at least 4; found {width}")
+    size, _, _ = _picture(dataset, 8)
+    module = nn.Sequential(
+        nn.Conv2d(size, 2 * width, 3, 2, 1),
+        nn.ReLU(),
+        _Fire(2 * width, width // 2, 2 * width),
+        _Fire(4 * width, width // 2, 2 * width),
+        nn.MaxPool2d(2),
+        _Fire(4 * width, width, 4 * width),
+        _Fire(8 * width, width, 4 * width),
+        nn.Conv2d(8 * width, len(dataset.classes), 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return module
 
 
 class _NextToken(nn.Module):

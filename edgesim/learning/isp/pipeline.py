@@ -22,7 +22,7 @@ from edgesim.learning.isp.stages import (
 
 __all__ = ["check_pictures", "develop", "develop_by_stage", "photograph", "take_raw", "to_scene"]
 
-_AT_ONCE = 1 << 18
+_AT_ONCE = 1 << 15
 """Pixels of the sensor that are worked on at a time: their arrays stay in a processor's cache."""
 
 
@@ -138,12 +138,19 @@ def photograph(pictures: Pixels, camera: Camera, keys: NDArray[np.uint64]) -> ND
     """
     check_pictures(pictures)
     size = camera.oversampling
-    _, _, height, width = pictures.shape
+    height, width = pictures.shape[2:]
     at_once = max(1, _AT_ONCE // (size * size * height * width))
     found = np.empty(pictures.shape, np.float32)
     for begin in range(0, len(pictures), at_once):
         some = slice(begin, begin + at_once)
         developed = develop(take_raw(to_scene(pictures[some]), camera, keys[some]), camera)
-        blocks = developed.reshape(-1, height, size, width, size, 3)
-        found[some] = blocks.mean(axis=(2, 4)).transpose(0, 3, 1, 2)
+        found[some] = _averaged(developed, size).transpose(0, 3, 1, 2)
     return rounded(found, 16)
+
+
+def _averaged(pictures: Pixels, size: int) -> Pixels:
+    """Means over blocks of so many pixels along each side."""
+    rows: Pixels = np.add.reduce([pictures[:, k::size] for k in range(size)])
+    found: Pixels = np.add.reduce([rows[:, :, k::size] for k in range(size)])
+    found /= np.float32(size * size)
+    return found.clip(0.0, 1.0)

@@ -116,8 +116,8 @@ def _within_neighbours(plane: Pixels) -> Pixels:
 
 # --- demosaic -------------------------------------------------------------------------------------
 
-_FRAME = 6
-"""Pixels around a picture that its demosaicing may look at: beyond what either method reaches."""
+_REACH = {"malvar2004": 2, "menon2007": 8}
+"""Rows above and below a picture that its demosaicing looks at; even, so that filters fall on their like."""
 
 
 def demosaic(raw: Pixels, option: str, cfa: str) -> Pixels:
@@ -140,17 +140,17 @@ def demosaic(raw: Pixels, option: str, cfa: str) -> Pixels:
         demosaicing_CFA_Bayer_Menon2007,
     )
 
-    # All pictures in one column, each in a frame of its own mirror image, which has the same filters:
-    # so the library works on many at once, and none sees its neighbour.
-    frame = min(_FRAME, (min(height, width) - 1) // 2 * 2)
-    framed = np.pad(raw, ((0, 0), (frame, frame), (frame, frame)), mode="reflect")
-    in_a_column = framed.reshape(-1, width + 2 * frame)
+    # All pictures in one column, each continued above and below by its own mirror image, which has the
+    # same filters: so the library works on many at once, and none sees its neighbour.
+    reach = _REACH[option]
+    framed = np.pad(raw, ((0, 0), (reach, reach), (0, 0)), mode="reflect")
+    in_a_column = framed.reshape(-1, width)
     function = demosaicing_CFA_Bayer_Malvar2004
     if option == "menon2007":
         function = demosaicing_CFA_Bayer_Menon2007
     found = np.asarray(function(in_a_column, cfa), np.float32)
-    found = found.reshape(count, height + 2 * frame, width + 2 * frame, 3)
-    inner: Pixels = found[:, frame : frame + height, frame : frame + width]
+    found = found.reshape(count, height + 2 * reach, width, 3)
+    inner: Pixels = found[:, reach : reach + height]
     return inner.clip(0.0, 1.0)
 
 
@@ -180,7 +180,8 @@ def white_balance(
         gains = 1.0 / (sensor.exposure * np.sum(sensor.response, axis=1))[None, :]
     else:
         if option == "gray_world":
-            greys = picture.mean(axis=(1, 2), dtype=np.float64)
+            greys = np.einsum("nhwc->nc", picture, dtype=np.float64)  # six times as fast as mean
+            greys /= picture.shape[1] * picture.shape[2]
         else:
             flat = picture.reshape(len(picture), -1, 3)
             greys = np.percentile(flat, 99.0, axis=1).astype(np.float64)
