@@ -93,9 +93,7 @@ MODELS: Mapping[str, Entry] = {
     "cnn": Entry("models:cnn", "the CNN of CNN-MNIST", 1),
     "strided_cnn": Entry("models:strided_cnn", "a small CNN of strided convolutions", 1),
     "mobilenet": Entry("models:mobilenet", "a small MobileNet with group normalisation", 1),
-    "mobilenet_v3": Entry(
-        "models:mobilenet_v3", "a small MobileNetV3 with group normalisation", 1
-    ),
+    "mobilenet_v3": Entry("models:mobilenet_v3", "a small MobileNetV3 with group normalisation", 1),
     "squeezenet": Entry("models:squeezenet", "a small SqueezeNet", 1),
     "lstm": Entry("models:lstm", "the LSTM of LSTM-Shakespeare", 1),
 }

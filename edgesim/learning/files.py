@@ -200,6 +200,8 @@ def from_hub(
     input_column: str | None = None,
     label_column: str | None = None,
     test_share: float = 0.2,
+    train_samples: int | None = None,
+    test_samples: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Pictures that Hugging Face ``datasets`` can read: Parquet, a folder of pictures, a name of the hub.
@@ -211,10 +213,12 @@ def from_hub(
         input_column: which column has the pictures; by default the only one that has,
         label_column: and which the labels; by default ``label``, or the only one with classes.
         test_share: where there are no samples to test with, so many are taken away.
-        seed: chooses those.
+        train_samples: so many of those to train with, at random; by default all,
+        test_samples: and of those to test with.
+        seed: chooses all of these.
 
     Raises:
-        EdgesimError: if ``datasets`` is not installed, or there is no such data set.
+        EdgesimError: if ``datasets`` is not installed, there is no such data set, or it has fewer samples.
     """
     try:
         import datasets
@@ -250,16 +254,40 @@ def from_hub(
                 f"data set {name!r} has no column {column!r}; {list(first.features)}"
             )
     other = next((found[k] for k in ("test", "validation") if k in found), None)
-    train = _pictures(first, picture, label, name)
     if other is None:
-        rows = split(train.labels, test_share, Streams(seed).generator("hub", name))
-        train, test = train.take(rows[0]), train.take(rows[1])
+        every = _pictures(first, picture, label, name)
+        rows = split(every.labels, test_share, Streams(seed).generator("hub", name))
+        train, test = (
+            every.take(own[_some(len(own), wanted, name, part, seed)])
+            for own, wanted, part in zip(
+                rows, (train_samples, test_samples), ("train", "test"), strict=True
+            )
+        )
     else:
-        test = _pictures(other, picture, label, name)
+        # Chosen before they are decoded, which takes longest.
+        train, test = (
+            _pictures(own.select(_some(len(own), wanted, name, part, seed)), picture, label, name)
+            for own, wanted, part in (
+                (first, train_samples, "train"),
+                (other, test_samples, "test"),
+            )
+        )
     names = getattr(first.features[label], "names", None)
     if names is None:
         names = [str(k) for k in range(1 + int(max(train.labels.max(), test.labels.max())))]
     return Dataset(folder.name, train, test, tuple(names), source=f"datasets: {name}")
+
+
+def _some(count: int, wanted: int | None, name: str, part: str, seed: int) -> NDArray[np.int64]:
+    """So many of the samples, in their order; all if it does not matter."""
+    if wanted is None:
+        return np.arange(count)
+    if not 1 <= wanted <= count:
+        raise EdgesimError(
+            f"data set {name!r} has {count} samples to {part} with; {part}_samples is {wanted}"
+        )
+    rng = Streams(seed).generator("hub", part)
+    return np.sort(rng.permutation(count)[:wanted])
 
 
 def _local(datasets: Any, folder: Path) -> Any:

@@ -198,8 +198,8 @@ def test_gains_that_make_white_white_are_those_that_the_documentation_gives() ->
             id="no filter array",
         ),
         pytest.param(
-            *("tone: equalised", "tones: equalised", "tones:", "isp.tones"),
-            "unknown key; did you mean 'tone'",
+            *("saturation: 1.1", "saturasion: 1.1", "saturasion:", "isp.saturasion"),
+            "unknown key; did you mean 'saturation'",
             id="unknown key",
         ),
         pytest.param(

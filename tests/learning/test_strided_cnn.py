@@ -62,7 +62,9 @@ def test_sides_are_halved_upwards_and_parameters_are_those_of_its_layers(
 
 def test_by_default_it_has_three_layers_of_stride_two_and_no_normalisation() -> None:
     module = build_model("strided_cnn", pictures())
-    found = [(c.in_channels, c.out_channels, c.kernel_size, c.stride) for c in convolutions_of(module)]
+    found = [
+        (c.in_channels, c.out_channels, c.kernel_size, c.stride) for c in convolutions_of(module)
+    ]
     assert found == [(a, b, (3, 3), (2, 2)) for a, b in pairwise([3, 16, 32, 64])]
     # 3 x 3 convolutions with biases, and ten classes from 64 channels of 4 x 4.
     assert parameters_of(module) == 27 * 16 + 16 + 144 * 32 + 32 + 288 * 64 + 64 + 10_240 + 10

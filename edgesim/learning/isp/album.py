@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from warnings import warn
@@ -87,23 +89,41 @@ def _edition() -> str:
 
 def _read(file: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     """What is kept there; ``None`` if nothing is, or it is damaged."""
+    header, count = _header(shape), prod(shape)
     try:
-        values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        content = file.read_bytes()
+    except OSError:
         return None
-    if values.dtype != np.uint16 or values.shape != shape:
+    if not content.startswith(header) or len(content) != len(header) + 2 * count:
         return None
     with suppress(OSError):
         os.utime(file)  # it is in use
+    values = np.frombuffer(content, "<u2", count, len(header)).reshape(shape)
     return np.asarray(values.astype(np.float32) / np.float32(65535.0), np.float32)
 
 
 def _write(file: Path, values: NDArray[np.uint16]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as stream:
-        np.save(stream, values)
-    Path(stream.name).replace(file)
+    unfinished = Path()
+    try:
+        with NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as stream:
+            unfinished = Path(stream.name)
+            stream.write(_header(values.shape))
+            stream.write(values.astype("<u2").tobytes())
+        unfinished.replace(file)
+    except OSError:
+        if unfinished.name:
+            unfinished.unlink(missing_ok=True)
+        raise
     _make_room(file.parent)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """How NumPy's files of such values begin."""
+    stream = BytesIO()
+    about = {"descr": "<u2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, about)
+    return stream.getvalue()
 
 
 def _make_room(folder: Path) -> None:

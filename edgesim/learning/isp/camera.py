@@ -162,6 +162,8 @@ class Isp:
             EdgesimError: if the strength is not in [0, 3], or takes the look out of its range.
         """
         _check_range("strength of the look", strength, 0.0, 3.0)
+        if strength == 1.0:
+            return self  # to the bit
         return replace(
             self,
             cast=(strength * self.cast[0], strength * self.cast[1]),

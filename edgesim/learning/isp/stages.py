@@ -40,9 +40,6 @@ PROPHOTO = np.array(
 )
 """Linear sRGB to linear ProPhoto RGB (ROMM, ISO 22028-2), from D65 to D50 by Bradford."""
 
-_TINY = np.float32(1e-8)
-
-
 # --- sRGB -----------------------------------------------------------------------------------------
 
 
@@ -59,8 +56,9 @@ def decode_srgb(values: Pixels) -> Pixels:
 
 
 def _power(base: Pixels, exponent: float) -> Pixels:
-    """As ``base ** exponent`` for bases of at least 0, three times as fast."""
-    found = np.log(np.maximum(base, _TINY))
+    """As ``base ** exponent`` for bases of at least 0 and exponents above 0, three times as fast."""
+    with np.errstate(divide="ignore"):  # black: minus infinity, whose exponential is black again
+        found = np.log(base)
     found *= np.float32(exponent)
     np.exp(found, out=found)
     return found
@@ -84,15 +82,30 @@ def denoise(raw: Pixels, option: str, cfa: str) -> Pixels:
         for row, column, _ in cfa_planes(cfa):
             found[:, row::2, column::2] = _within_neighbours(raw[:, row::2, column::2])
         return found
+    for row, column, _ in cfa_planes(cfa):
+        for index, plane in enumerate(raw[:, row::2, column::2]):
+            found[index, row::2, column::2] = _bayes_shrink(plane)
+    return found.clip(0.0, 1.0)
+
+
+_DETAIL = 0.6744897501960817
+"""Median of the absolute value of a standard normal number: from wavelets' details to their noise."""
+
+
+def _bayes_shrink(plane: Pixels) -> Pixels:
+    """One plane, its noise taken from the finest diagonal details; those that are 0 tell nothing."""
+    from pywt import dwt2
     from skimage.restoration import denoise_wavelet
 
-    planes = [raw[:, row::2, column::2] for row, column, _ in cfa_planes(cfa)]
-    stacked = np.stack(planes, axis=-1)
-    for index, picture in enumerate(stacked):
-        stacked[index] = denoise_wavelet(picture, method="BayesShrink", channel_axis=-1)
-    for k, (row, column, _) in enumerate(cfa_planes(cfa)):
-        found[:, row::2, column::2] = stacked[..., k]
-    return found.clip(0.0, 1.0)
+    if min(plane.shape) < 2:
+        return plane
+    details = np.abs(dwt2(plane, "db1")[1][2])
+    details = details[details > 0.0]
+    if not details.size:
+        return plane
+    sigma = float(np.median(details)) / _DETAIL
+    found = denoise_wavelet(plane, sigma=sigma, method="BayesShrink")
+    return np.asarray(found, np.float32)
 
 
 def _within_neighbours(plane: Pixels) -> Pixels:
@@ -116,8 +129,9 @@ def _within_neighbours(plane: Pixels) -> Pixels:
 
 # --- demosaic -------------------------------------------------------------------------------------
 
-_REACH = {"malvar2004": 2, "menon2007": 8}
-"""Rows above and below a picture that its demosaicing looks at; even, so that filters fall on their like."""
+_FRAMES = {"malvar2004": (2, 2), "menon2007": (8, 0)}
+"""Rows and columns of its own mirror image around a picture, where the library does not see to it: as far
+as a method reaches (Menon's mirrors columns itself), and even, so that filters fall on their like."""
 
 
 def demosaic(raw: Pixels, option: str, cfa: str) -> Pixels:
@@ -140,17 +154,17 @@ def demosaic(raw: Pixels, option: str, cfa: str) -> Pixels:
         demosaicing_CFA_Bayer_Menon2007,
     )
 
-    # All pictures in one column, each continued above and below by its own mirror image, which has the
-    # same filters: so the library works on many at once, and none sees its neighbour.
-    reach = _REACH[option]
-    framed = np.pad(raw, ((0, 0), (reach, reach), (0, 0)), mode="reflect")
-    in_a_column = framed.reshape(-1, width)
+    # All pictures in one column, each in a frame of its own mirror image: so the library works on many at
+    # once, and none sees its neighbour.
+    rows, columns = _FRAMES[option]
+    framed = np.pad(raw, ((0, 0), (rows, rows), (columns, columns)), mode="reflect")
+    in_a_column = framed.reshape(-1, width + 2 * columns)
     function = demosaicing_CFA_Bayer_Malvar2004
     if option == "menon2007":
         function = demosaicing_CFA_Bayer_Menon2007
     found = np.asarray(function(in_a_column, cfa), np.float32)
-    found = found.reshape(count, height + 2 * reach, width, 3)
-    inner: Pixels = found[:, reach : reach + height]
+    found = found.reshape(*framed.shape, 3)
+    inner: Pixels = found[:, rows : rows + height, columns : columns + width]
     return inner.clip(0.0, 1.0)
 
 
@@ -166,7 +180,7 @@ def white_balance(
     colour perception", J. Franklin Institute 1980). ``white_patch``: its brightest, the 99th percentile
     of each channel so that one hot pixel does not decide, is white (Land and McCann, "Lightness and
     retinex theory", JOSA 1971). Both leave green as it is. ``illuminant``: the light is known, that of
-    sRGB's white, and so is the exposure: white becomes white.
+    sRGB's white, and so is the exposure: white becomes white, and what is overexposed stays so.
 
     Args:
         picture: linear, in the sensor's colours.
@@ -178,6 +192,7 @@ def white_balance(
         return picture
     if option == "illuminant":
         gains = 1.0 / (sensor.exposure * np.sum(sensor.response, axis=1))[None, :]
+        gains /= min(1.0, gains.min())  # what a channel has clipped would turn grey, or coloured
     else:
         if option == "gray_world":
             greys = np.einsum("nhwc->nc", picture, dtype=np.float64)  # six times as fast as mean

@@ -45,7 +45,8 @@ CAMERAS = {
     "baseline": Camera(NOISY, BASELINE),
     "option 1": Camera(NOISY, RAW),
     "option 2": Camera(
-        NOISY, Isp(*("bayes_shrink", "menon2007", "white_patch", "prophoto", "equalised", "jpeg_50"))
+        NOISY,
+        Isp(*("bayes_shrink", "menon2007", "white_patch", "prophoto", "equalised", "jpeg_50")),
     ),
     "fine": Camera(NOISY, Isp(compression="none"), oversampling=4),
     "coarse": Camera(NOISY, BASELINE, oversampling=1),
@@ -71,7 +72,7 @@ def pictures(count: int, height: int = 16, width: int = 16, seed: int = 0) -> Pi
     fy, fx = rng.uniform(-9, 9, (2, count, 3, 1, 1))
     waves = 0.5 + 0.35 * np.sin(fy * y + fx * x + rng.uniform(0, 6, (count, 3, 1, 1)))
     grain = 0.05 * rng.standard_normal((count, 3, height, width))
-    return (waves + grain).clip(0, 1).astype(np.float32)
+    return np.asarray((waves + grain).clip(0, 1), np.float32)
 
 
 def keys(count: int) -> NDArray[np.uint64]:
@@ -121,7 +122,7 @@ def test_whose_pictures_they_are_is_said() -> None:
 
 def test_a_sensor_has_whole_two_by_two_filters() -> None:
     odd = pictures(1, 5, 6)
-    with pytest.raises(EdgesimError, match="5 x 6 pixels .* even oversampling, or .* even sides"):
+    with pytest.raises(EdgesimError, match=r"5 x 6 pixels .* even oversampling, or .* even sides"):
         photograph(odd, Camera(oversampling=1), keys(1))
     assert photograph(odd, Camera(oversampling=2), keys(1)).shape == odd.shape
 
@@ -187,7 +188,9 @@ def test_an_ideal_camera_gives_back_the_picture(cfa: str) -> None:
 def test_what_a_sensor_mixes_and_underexposes_its_isp_undoes() -> None:
     given = 0.1 + 0.8 * pictures(3)
     isp = replace(NOTHING, white_balance="illuminant", gamut="srgb", tone="srgb_gamma")
-    found = photograph(given, Camera(replace(Sensor(), response=NOISY.response, exposure=0.5), isp), keys(3))
+    found = photograph(
+        given, Camera(replace(Sensor(), response=NOISY.response, exposure=0.5), isp), keys(3)
+    )
     assert found == pytest.approx(given, abs=1e-3)
 
 

@@ -231,7 +231,7 @@ def test_a_pixel_keeps_what_its_own_filter_saw(option: str, cfa: str) -> None:
     if option == "malvar2004":
         assert own == pytest.approx(raw, abs=1e-6)
     else:  # refines its red and blue once more
-        is_green = mosaic(np.broadcast_to(np.float32([0, 1, 0]), found.shape), cfa) == 1.0
+        is_green = mosaic(np.broadcast_to(np.array([0, 1, 0], np.float32), found.shape), cfa) == 1.0
         assert own[is_green] == pytest.approx(raw[is_green], abs=1e-6)
 
 
@@ -269,7 +269,7 @@ def test_binning_makes_of_two_by_two_filters_one_pixel_with_the_mean_of_its_gree
 def test_gray_world_makes_the_means_of_all_channels_that_of_green(
     seed: int, tint: tuple[float, float, float]
 ) -> None:
-    given = np.float32(tint) * (0.5 + 0.5 * some("gamut", 12, 12, seed))
+    given = np.array(tint, np.float32) * (0.5 + 0.5 * some("gamut", 12, 12, seed))
     # The brightest is at most twice the mean, and the mean of green is below 0.4.
     found = white_balance(given, "gray_world", SENSOR)
     greens = given[..., 1].mean(axis=(1, 2))
@@ -283,7 +283,7 @@ def test_gray_world_makes_the_means_of_all_channels_that_of_green(
 def test_white_patch_makes_the_brightest_of_all_channels_that_of_green(
     seed: int, tint: tuple[float, float, float]
 ) -> None:
-    given = np.float32(tint) * some("gamut", 12, 12, seed)
+    given = np.array(tint, np.float32) * some("gamut", 12, 12, seed)
     found = white_balance(given, "white_patch", SENSOR)
 
     def brightest(pictures: Pixels) -> NDArray[np.float64]:
@@ -375,7 +375,7 @@ def test_prophoto_is_that_of_colour_science() -> None:
         # From primaries and white, in place of the standards' rounded matrices, which lose white.
         space.use_derived_transformation_matrices(True)
         spaces.append(space)
-    wanted = colour.matrix_RGB_to_RGB(*spaces, chromatic_adaptation_transform="Bradford")
+    wanted = colour.matrix_RGB_to_RGB(spaces[0], spaces[1], "Bradford")
     assert pytest.approx(wanted, abs=2e-5) == PROPHOTO
     assert PROPHOTO.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-6)
 
@@ -455,7 +455,7 @@ def test_black_and_white_stay_so_and_tones_keep_their_order() -> None:
 
 @pytest.mark.parametrize("exponent", [-3.0, -1.5, -0.5, 0.5, 3.0])
 def test_black_stays_black_whatever_the_exponent(exponent: float) -> None:
-    assert map_tones(flat((0, 0, 0)), "srgb_gamma", exponent).max() <= 1e-4
+    assert (map_tones(flat((0, 0, 0)), "srgb_gamma", exponent) == 0.0).all()
 
 
 def test_equalising_makes_the_histogram_of_the_luma_flat() -> None:
@@ -466,9 +466,9 @@ def test_equalising_makes_the_histogram_of_the_luma_flat() -> None:
         shares = np.histogram(picture[..., 0], bins=8, range=(0, 1))[0] / 64**2
         assert shares == pytest.approx(np.full(8, 1 / 8), abs=0.03)
     before = map_tones(np.repeat(grey, 3, axis=3), "srgb_gamma")
-    assert np.abs(np.histogram(before[0, ..., 0], bins=8, range=(0, 1))[0] / 64**2 - 1 / 8).max() > (
-        0.05
-    )
+    assert np.abs(
+        np.histogram(before[0, ..., 0], bins=8, range=(0, 1))[0] / 64**2 - 1 / 8
+    ).max() > (0.05)
 
 
 def test_channels_follow_the_equalised_luma_in_proportion() -> None:
@@ -490,7 +490,9 @@ def test_more_is_lost_the_lower_the_quality() -> None:
     waves = 0.5 + 0.3 * np.sin(9 * x + 5 * y)[..., None] * np.array([1.0, 0.6, -0.4])
     noise = 0.02 * np.random.default_rng(3).standard_normal((48, 48, 1))
     given = np.clip(waves + noise, 0, 1)[None].astype(np.float32)
-    lost = {option: np.abs(compress(given, option) - given).mean() for option in STAGES["compression"]}
+    lost = {
+        option: np.abs(compress(given, option) - given).mean() for option in STAGES["compression"]
+    }
     assert lost["none"] == 0.0
     assert 0.0 < 1.2 * lost["jpeg_85"] < lost["jpeg_50"] < 0.1
 
@@ -502,7 +504,8 @@ def test_a_flat_field_survives_but_for_rounding(
 ) -> None:
     given = flat(colour, 16, 24)
     found = compress(given, option)
-    # Of the steps of luma and chroma: an eighth of their first quantiser, at the most half of it.
+    # A block's mean is rounded to an eighth of its quantiser: 16 or 5 for luma, and chroma counts 1.8
+    # times in blue; values are rounded on their way there and back.
     steps = {"jpeg_85": 2, "jpeg_50": 4}[option]
     assert np.abs(found - given).max() <= steps / 255
     if len(set(colour)) == 1:
