@@ -42,7 +42,9 @@ def test_the_lstm_has_the_papers_shape() -> None:
     assert parameters_of(build_model("lstm", text())) == 80 * 8 + layers + 257 * 80
 
 
-@pytest.mark.parametrize("name", ["logistic", "mlp", "cnn", "mobilenet"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "mlp", "cnn", "mobilenet", "mobilenet_v3", "squeezenet"]
+)
 def test_a_model_fits_pictures_of_any_size(name: str) -> None:
     for dataset in (digits(), photo_patches(2, 1), pictures()):
         module = build_model(name, dataset)
@@ -62,7 +64,9 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert any((a != b).any() for a, b in zip(one.parameters(), third.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["logistic", "mlp", "cnn", "mobilenet", "lstm"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "mlp", "cnn", "mobilenet", "mobilenet_v3", "squeezenet", "lstm"]
+)
 def test_every_model_has_a_cost(name: str) -> None:
     dataset = text() if name == "lstm" else pictures()
     module = build_model(name, dataset)
@@ -92,6 +96,8 @@ def _flat() -> Dataset:
         ("mlp", {"hidden": [0]}, "at least 1"),
         ("lstm", {}, "needs sequences of tokens"),
         ("mobilenet", {"width": 9}, "multiple of 8"),
+        ("mobilenet_v3", {"width": 9}, "multiple of 8"),
+        ("squeezenet", {"width": 3}, "at least 4"),
         ("torch.nn:Nothing", {}, "cannot be imported"),
         ("nowhere.at_all:Net", {}, "cannot be imported"),
         ("torch.nn:Linear", {"in_features": 8, "out_features": 3}, "which has 10 classes"),

@@ -146,6 +146,10 @@ def test_the_summary_is_that_of_the_evaluations(result: Result) -> None:
     spread = sum((100 * a - 100 * accuracies.mean()) ** 2 for a in accuracies) / len(accuracies)
     assert summary["device_accuracy_variance_pp2"] == pytest.approx(spread)
     assert np.ptp(accuracies) > 0.0
+    farthest = int(np.argmax(np.abs(accuracies - accuracies.mean())))
+    others = [100 * a for k, a in enumerate(accuracies) if k != farthest]
+    but_one = ((others[0] - others[1]) / 2) ** 2
+    assert summary["device_accuracy_variance_but_one_pp2"] == pytest.approx(but_one)
 
 
 def test_a_run_is_told_in_the_same_bytes_whether_pictures_are_taken_or_kept(

@@ -278,6 +278,35 @@ def test_stages_that_are_left_out_leave_the_picture_and_their_part_of_the_look()
         assert (stages[stage] == stages["demosaic"]).all()
 
 
+def test_each_part_of_the_look_shows_in_its_own_stage() -> None:
+    plain = replace(BASELINE, white_balance="illuminant")
+    camera = Camera(NOISY, plain)
+    raw = take_raw(to_scene(0.1 + 0.3 * pictures(2)), camera, keys(2))
+    looks = {
+        "white_balance": {"cast": (0.2, -0.3)},
+        "gamut": {"saturation": 0.5},
+        "tone": {"tone_exponent": 0.4, "s_curve": 0.6},
+    }
+    bare = dict(develop_by_stage(raw, camera))
+    for stage, look in looks.items():
+        found = dict(develop_by_stage(raw, replace(camera, isp=replace(plain, **look))))  # type: ignore[arg-type]
+        changed = [name for name in STAGES if (found[name] != bare[name]).any()]
+        assert changed == list(STAGES)[list(STAGES).index(stage) :]
+        if stage == "white_balance":
+            wanted = bare[stage] * np.exp([0.2, 0.0, -0.3])
+        elif stage == "gamut":
+            luma = bare[stage] @ np.array([0.2126, 0.7152, 0.0722])
+            wanted = (bare[stage] + luma[..., None]) / 2
+        else:
+            curved = bare[stage].astype(np.float64) ** np.exp(0.4)
+            wanted = curved + 0.6 * (3 * curved**2 - 2 * curved**3 - curved)
+        inside = (bare[stage] > 0.0) & (bare[stage] < 1.0) & (wanted < 1.0)
+        assert inside.mean() > 0.8
+        # What gamut has clipped has lost its luminance, too.
+        whole = np.all(inside, axis=3)
+        assert found[stage][whole] == pytest.approx(wanted[whole], abs=1e-4)
+
+
 # --- cameras of phones ---------------------------------------------------------------------------
 
 

@@ -199,6 +199,32 @@ def test_bayes_shrink_keeps_an_edge() -> None:
     assert found[0, :, 36:].mean() == pytest.approx(0.8, abs=0.02)
 
 
+def test_bayes_shrink_is_the_papers_threshold_of_haars_details() -> None:
+    rng = np.random.default_rng(6)
+    texture = 0.5 + 0.2 * np.sin(np.arange(16) * np.arange(16)[:, None])
+    raw = (texture + 0.03 * rng.standard_normal((16, 16))).clip(0, 1).astype(np.float32)
+    found = denoise(raw[None], "bayes_shrink", "RGGB")[0]
+    for y, x in np.ndindex(2, 2):
+        plane = raw[y::2, x::2].astype(np.float64)
+        a, b, c, d = plane[::2, ::2], plane[::2, 1::2], plane[1::2, ::2], plane[1::2, 1::2]
+        # Haar's one level: what two by two have in common, and three ways in which they differ.
+        bands = [(a + b + c + d) / 2, *((a + b - c - d) / 2, (a - b + c - d) / 2)]
+        diagonal = (a - b - c + d) / 2
+        noise = (np.median(np.abs(diagonal)) / 0.6744897501960817) ** 2
+        whole, *details = [*bands, diagonal]
+        kept = []
+        for band in details:
+            threshold = noise / np.sqrt(max(np.mean(band**2) - noise, 1e-12))
+            kept.append(np.sign(band) * np.maximum(np.abs(band) - threshold, 0))
+        across, along, both = kept
+        wanted = np.empty_like(plane)
+        wanted[::2, ::2] = (whole + across + along + both) / 2
+        wanted[::2, 1::2] = (whole + across - along - both) / 2
+        wanted[1::2, ::2] = (whole - across + along - both) / 2
+        wanted[1::2, 1::2] = (whole - across - along + both) / 2
+        assert found[y::2, x::2] == pytest.approx(wanted.clip(0, 1), abs=1e-4)
+
+
 @pytest.mark.parametrize("option", ["impulse", "bayes_shrink"])
 def test_filters_of_other_colours_do_not_matter(option: str) -> None:
     raw = some("denoise", 16, 16, 4, count=1)
