@@ -72,6 +72,16 @@ class LoadedScenario:
     settings: Mapping[str, Schema]
     case: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def profiles(self) -> set[str]:
+        """The names of all profiles of phones and servers that a run depends on."""
+        scenario = self.scenario
+        found = {spec.profile for spec in scenario.phones.values()}
+        found |= {spec.server for spec in scenario.sites.values()}
+        for job in scenario.federated_jobs.values():
+            found |= set(job.cameras.held_out if job.cameras is not None else ())
+        return found
+
 
 def scenario_names() -> list[str]:
     """The scenarios that ship with edgesim."""

@@ -294,8 +294,6 @@ def _cleared(folder: Path) -> Path:
 
 
 def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
-    used = {spec.profile for spec in loaded.scenario.phones.values()}
-    used |= {spec.server for spec in loaded.scenario.sites.values()}
     return {
         "scenario_file": loaded.path.name,
         "scenario": loaded.scenario.model_dump(mode="json"),
@@ -308,7 +306,7 @@ def _manifest(loaded: LoadedScenario, world: World) -> dict[str, Any]:
             **{name: version(name) for name in _LIBRARIES},
         },
         "data_sha256": dict(sorted(world.data_sha256.items())),
-        "profile_sha256": loaded.catalogue.digests(used),
+        "profile_sha256": loaded.catalogue.digests(loaded.profiles),
         "model_sha256": {
             name: hashlib.sha256(file.read_bytes()).hexdigest()
             for name in sorted(loaded.models)

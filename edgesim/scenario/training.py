@@ -243,12 +243,10 @@ def _of_job(summary: Mapping[str, Any], seat: str) -> dict[str, Any]:
 
 def fingerprint(loaded: LoadedScenario) -> str:
     """A digest of all that a run of this scenario depends on."""
-    used = {spec.profile for spec in loaded.scenario.phones.values()}
-    used |= {spec.server for spec in loaded.scenario.sites.values()}
     content = {
         "edgesim": version("edgesim"),
         "scenario": loaded.scenario.model_dump(mode="json"),
-        "profiles": loaded.catalogue.digests(used),
+        "profiles": loaded.catalogue.digests(loaded.profiles),
         "models": {name: _plain(model) for name, model in sorted(loaded.models.items())},
         "settings": {name: each.model_dump_json() for name, each in loaded.settings.items()},
         "files": [

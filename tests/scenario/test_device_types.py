@@ -171,6 +171,10 @@ def test_a_run_is_told_in_the_same_bytes_whether_pictures_are_taken_or_kept(
         assert len(taken) == times
 
 
+def test_profiles_of_phones_that_are_held_out_are_told_of_too(result: Result) -> None:
+    assert set(TYPES) <= set(result.manifest["profile_sha256"])
+
+
 def test_another_seed_of_the_noise_is_another_run(file: Path, result: Result) -> None:
     other = run(file, overrides={"jobs.photos.cameras.seed": 1})
     assert other.manifest["data_sha256"] != result.manifest["data_sha256"]

@@ -113,6 +113,10 @@ class Sensor:
             ("bits", 1, 16),
         ):
             _check_range(name, getattr(self, name), least, most)
+        if self.full_well_e > 1e9 and self.full_well_e < inf:
+            raise EdgesimError(
+                f"full_well_e must be in [1, 1e9], or infinite for no noise; found {self.full_well_e:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ class Isp:
                 raise EdgesimError(
                     f"stage {stage} has no option {chosen!r}; {did_you_mean(chosen, options)}"
                 )
+        if len(self.cast) != 2:
+            raise EdgesimError(f"cast is two numbers, of red and of blue; found {self.cast}")
         for gain in self.cast:
             _check_range("cast", gain, -3.0, 3.0)
         _check_range("saturation", self.saturation, 0.0, 3.0)
@@ -198,3 +204,5 @@ class Camera:
 
     def __post_init__(self) -> None:
         _check_range("oversampling", self.oversampling, 1, 16)
+        if self.oversampling != int(self.oversampling):
+            raise EdgesimError(f"oversampling must be whole; found {self.oversampling:g}")

@@ -134,9 +134,13 @@ def photograph(pictures: Pixels, camera: Camera, keys: NDArray[np.uint64]) -> ND
         Same shape, in [0, 1], rounded to 16 bits. Each is what it would be if it were taken alone.
 
     Raises:
-        EdgesimError: as :func:`to_scene` and :func:`take_raw`.
+        EdgesimError: as :func:`to_scene` and :func:`take_raw`, or if there is not one key for each.
     """
     check_pictures(pictures)
+    if len(keys) != len(pictures):
+        raise EdgesimError(
+            f"each picture has a key of its own noise; {len(pictures)}, but {len(keys)} keys"
+        )
     size = camera.oversampling
     height, width = pictures.shape[2:]
     at_once = max(1, _AT_ONCE // (size * size * height * width))

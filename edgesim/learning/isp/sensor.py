@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.core.errors import EdgesimError
 from edgesim.learning.isp.camera import Sensor
 
 __all__ = ["Pixels", "cfa_planes", "expose", "read_out", "rounded"]
@@ -72,7 +73,14 @@ def read_out(light: Pixels, sensor: Sensor, keys: NDArray[np.uint64]) -> Pixels:
 
     Returns:
         RAW in [0, 1], rounded to the sensor's bits, same shape.
+
+    Raises:
+        EdgesimError: if there is not one key for each.
     """
+    if len(keys) != len(light):
+        raise EdgesimError(
+            f"each picture has a key of its own noise; {len(light)}, but {len(keys)} keys"
+        )
     raw = light
     if sensor.full_well_e < inf:
         raw = np.empty_like(light)

@@ -127,6 +127,12 @@ def test_a_sensor_has_whole_two_by_two_filters() -> None:
     assert photograph(odd, Camera(oversampling=2), keys(1)).shape == odd.shape
 
 
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_there_is_one_key_for_each_picture(count: int) -> None:
+    with pytest.raises(EdgesimError, match="key"):
+        photograph(pictures(3), Camera(NOISY), keys(count))
+
+
 def test_no_pictures_become_no_photographs() -> None:
     none = np.empty((0, 3, 8, 8), np.float32)
     assert photograph(none, Camera(), keys(0)).shape == (0, 3, 8, 8)

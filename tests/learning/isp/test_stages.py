@@ -201,7 +201,7 @@ def test_bayes_shrink_keeps_an_edge() -> None:
 
 def test_bayes_shrink_is_the_papers_threshold_of_haars_details() -> None:
     rng = np.random.default_rng(6)
-    texture = 0.5 + 0.2 * np.sin(np.arange(16) * np.arange(16)[:, None])
+    texture = 0.5 + 0.15 * (np.sin(0.9 * np.arange(16)) + np.sin(0.6 * np.arange(16))[:, None])
     raw = (texture + 0.03 * rng.standard_normal((16, 16))).clip(0, 1).astype(np.float32)
     found = denoise(raw[None], "bayes_shrink", "RGGB")[0]
     for y, x in np.ndindex(2, 2):
@@ -212,11 +212,13 @@ def test_bayes_shrink_is_the_papers_threshold_of_haars_details() -> None:
         diagonal = (a - b - c + d) / 2
         noise = (np.median(np.abs(diagonal)) / 0.6744897501960817) ** 2
         whole, *details = [*bands, diagonal]
-        kept = []
+        kept, shares = [], []
         for band in details:
             threshold = noise / np.sqrt(max(np.mean(band**2) - noise, 1e-12))
+            shares.append(float((np.abs(band) > threshold).mean()))
             kept.append(np.sign(band) * np.maximum(np.abs(band) - threshold, 0))
         across, along, both = kept
+        assert 0.5 < max(shares) <= 1.0
         wanted = np.empty_like(plane)
         wanted[::2, ::2] = (whole + across + along + both) / 2
         wanted[::2, 1::2] = (whole + across - along - both) / 2
