@@ -162,8 +162,8 @@ _ALL = (
             "energy_j": "real",  # the sum
             "loss": "real",  # mean over its batches, each before its step
             "initial_loss": "real",  # of the received model on its samples; null if nobody asked
-            "switched": "truth",  # jitters pictures or averages weights; null if that is not its program
-            "averaged": "truth",  # its update is the mean of its weights; null likewise
+            "switched": "truth",  # it jittered pictures or averaged weights
+            "averaged": "truth",  # its update is the mean of its weights; null unless it counts
             "rssi_dbm": "real",  # when its download began
             "co_cpu": "real",
         },

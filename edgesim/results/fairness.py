@@ -42,7 +42,7 @@ def switching(participants: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         By profile: ``participations``, ``switched`` (share that jittered or averaged: Switch 1),
-        ``averaged`` (share of those that count whose update was the mean: Switch 2), ``initial_loss``
+        ``averaged`` (share, of those that count, whose update was the mean: Switch 2), ``initial_loss``
         (its mean).
     """
     rows = participants[["profile", "switched", "averaged", "initial_loss"]]

@@ -101,8 +101,8 @@ def federated_summary(
         ``device_accuracy_variance_but_one_pp2``, that without the type that is farthest from the mean;
         each type's accuracy is its mean over the last :data:`LAST_EVALUATIONS` judgements.
         ``switched_ratio``: share of participations whose pictures were jittered or whose weights
-        averaged, of those whose program has that; ``averaged_ratio``: whose update was the mean, of
-        updates that count (both left out where no program has it). With several jobs, prefixed ``JOB.``.
+        averaged; ``averaged_ratio``: whose update was the mean, of updates that count (both left out
+        where nobody did). With several jobs, prefixed ``JOB.``.
     """
     rounds, evaluations = tables["rounds"], tables["evaluations"]
     summary: dict[str, Scalar] = {}
@@ -170,12 +170,13 @@ def _of_devices(rows: pa.Table) -> dict[str, Scalar]:
 
 def _of_switches(rows: pa.Table) -> dict[str, Scalar]:
     """How often clients jittered, and averaged."""
-    found: dict[str, Scalar] = {}
-    for key, column in (("switched_ratio", "switched"), ("averaged_ratio", "averaged")):
-        values = rows[column].drop_null()
-        if len(values):
-            found[key] = _count(values) / len(values)
-    return found
+    if not _count(rows["switched"]):
+        return {}
+    counted = rows["averaged"].drop_null()
+    return {
+        "switched_ratio": _count(rows["switched"]) / rows.num_rows,
+        "averaged_ratio": _count(counted) / len(counted) if len(counted) else None,
+    }
 
 
 def _held(accuracy: Sequence[float | None], target: float, rounds: int) -> int | None:

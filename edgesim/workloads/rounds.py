@@ -223,7 +223,6 @@ def participant_row(
     names = ("collect", "download", "training", "upload")
     seconds = [phases[n].seconds if n in phases else None for n in names]
     joules = [phases[n].energy_j if n in phases else None for n in names]
-    told = seat.told.program
     return (
         job,
         current.number,
@@ -243,8 +242,8 @@ def participant_row(
         part.energy_j,
         _known(seat.loss),
         _known(seat.opening.initial_loss),
-        None if told.is_plain else seat.is_switched,
-        seat.is_averaged if told.averages and seat.counts else None,
+        seat.is_switched,
+        seat.is_averaged if seat.counts else None,
         _known(part.rssi_dbm),
         part.co_cpu,
     )

@@ -77,12 +77,13 @@ def test_who_switches_goes_by_the_loss_that_is_told(results: dict[str, Result]) 
         mean = newest if mean is None else 0.9 * newest + 0.1 * mean
 
 
-def test_tables_say_nothing_of_switches_where_there_are_none(results: dict[str, Result]) -> None:
+def test_tables_say_who_switched(results: dict[str, Result]) -> None:
     plain = results["sgd"].participants
-    assert plain[["initial_loss", "switched", "averaged"]].isna().all(axis=None)
+    assert plain.initial_loss.isna().all()
+    assert not plain[["switched", "averaged"]].any(axis=None)
     everybody = results["isp_transform"].participants
     assert everybody.switched.all()
-    assert everybody.averaged.isna().all()
+    assert not everybody.averaged.any()
     assert everybody.initial_loss.isna().all()
     assert results["isp_transform_swad"].participants.averaged.all()
     assert "switched_ratio" not in results["sgd"].summary
@@ -119,7 +120,7 @@ def test_q_fedavg_pays_for_the_losses_that_it_asks_for(
     found = run(file, controllers={"aggregation": "qfedavg"})
     rows = found.participants
     assert rows.initial_loss.notna().all()
-    assert rows.switched.isna().all()
+    assert not rows.switched.any()
     assert (seconds(found) > seconds(results["sgd"])).all()
 
 
