@@ -68,6 +68,7 @@ class SwitchParameters(JitterParameters):
     """Parameters of :class:`HeteroSwitch`."""
 
     averages: bool = True
+    """Whether weights are averaged at all."""
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Weight of the newest loss in the running mean (section 5.2)."""
     criterion: Literal["training_loss", "initial_loss", "test_loss"] = "training_loss"
@@ -87,6 +88,7 @@ class RandomParameters(JitterParameters):
     """Parameters of :class:`RandomSwitch`."""
 
     averages: bool = True
+    """Whether weights are averaged at all."""
     rate: Share = 0.9
     """How often a client jitters and averages."""
     averages_rate: Share = 0.6
