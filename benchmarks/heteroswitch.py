@@ -209,7 +209,8 @@ def _tell_seeds(title: str, found: Mapping[int, Mapping[str, Result]]) -> None:
         mean[f"{key}_change"] = 100 * (values / values[own] - 1)
     variance = mean["variance"].to_numpy(float)
     removed = variance[own] - variance
-    mean["joules_per_pp2"] = np.where(removed > 0, mean["joules"].to_numpy(float) / removed, np.nan)
+    joules = mean["joules"].to_numpy(float)
+    mean["joules_per_pp2"] = joules / np.where(removed > 0, removed, np.nan)
     shown = mean[list(COLUMNS)].rename(columns=COLUMNS)
     shown.index.name = "method"
     show(f"{title}: evenness, mean of {len(found)} seeds", shown, 1)
@@ -226,7 +227,7 @@ def _tell_seeds(title: str, found: Mapping[int, Mapping[str, Result]]) -> None:
         parts = [switching(results[name].participants) for results in found.values()]
         switched = pd.concat([each.switched for each in parts], axis=1).mean(axis=1)
         averaged = pd.concat([each.averaged for each in parts], axis=1).mean(axis=1)
-        if switched.notna().any():
+        if switched.to_numpy(float).max() > 0:
             rates[f"{name}: 1"], rates[f"{name}: 2"] = 100 * switched, 100 * averaged
     if rates:
         show(f"{title}: switches 1 and 2 on, % of participations", pd.DataFrame(rates), 0)
