@@ -82,7 +82,7 @@ def federated_summary(
     """The numbers of the federated jobs.
 
     Args:
-        tables: ``rounds``, ``evaluations`` and ``participants``.
+        tables: ``rounds`` and ``evaluations``; and ``participants``, if they were recorded.
         stories: by job, what it says of itself: ``stopped_by``, ``accuracy_source``,
             ``target_accuracy`` and ``for_rounds`` (null target for none).
 
@@ -109,9 +109,10 @@ def federated_summary(
     for job, story in sorted(stories.items()):
         rows = rounds.filter(pc.equal(rounds["job"], job))
         judged = evaluations.filter(pc.equal(evaluations["job"], job))
-        taken = tables["participants"]
-        taken = taken.filter(pc.equal(taken["job"], job))
-        own = _of_rounds(rows, story) | _of_devices(judged) | _of_switches(taken)
+        own = _of_rounds(rows, story) | _of_devices(judged)
+        if "participants" in tables:
+            taken = tables["participants"]
+            own |= _of_switches(taken.filter(pc.equal(taken["job"], job)))
         prefix = f"{job}." if len(stories) > 1 else ""
         summary |= {f"{prefix}{key}": value for key, value in own.items()}
     return summary
