@@ -94,7 +94,7 @@ MODELS: Mapping[str, Entry] = {
     "strided_cnn": Entry("models:strided_cnn", "a small CNN of strided convolutions", 1),
     "mobilenet": Entry("models:mobilenet", "a small MobileNet with group normalisation", 1),
     "mobilenet_v3": Entry("models:mobilenet_v3", "a small MobileNetV3 with group normalisation", 1),
-    "squeezenet": Entry("models:squeezenet", "a small SqueezeNet", 1),
+    "squeezenet_small": Entry("models:squeezenet_small", "a small SqueezeNet", 1),
     "lstm": Entry("models:lstm", "the LSTM of LSTM-Shakespeare", 1),
 }
 """Models that can be trained."""

@@ -26,7 +26,7 @@ __all__ = [
     "mlp",
     "mobilenet",
     "mobilenet_v3",
-    "squeezenet",
+    "squeezenet_small",
     "strided_cnn",
 ]
 
@@ -224,7 +224,7 @@ class _Fire(nn.Module):
         return torch.relu(torch.cat([self.single(few), self.triple(few)], dim=1))
 
 
-def squeezenet(dataset: Dataset, width: int = 16) -> nn.Module:
+def squeezenet_small(dataset: Dataset, width: int = 16) -> nn.Module:
     """A small SqueezeNet: fire modules, pooling between them, a convolution in place of dense layers.
 
     Source: Iandola et al., "SqueezeNet", arXiv 1602.07360, table 1, cut down to small pictures: four fire
@@ -236,7 +236,7 @@ def squeezenet(dataset: Dataset, width: int = 16) -> nn.Module:
         width: channels that the first fire module squeezes to, at least 4.
     """
     if width < 4:
-        raise EdgesimError(f"width of model 'squeezenet' must be at least 4; found {width}")
+        raise EdgesimError(f"width of model 'squeezenet_small' must be at least 4; found {width}")
     size, _, _ = _picture(dataset, 8)
     module = nn.Sequential(
         nn.Conv2d(size, 2 * width, 3, 2, 1),

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from edgesim.core.errors import EdgesimError
+from edgesim.learning.catalogue import MODELS
 from edgesim.learning.data import Dataset, Samples, digits, photo_patches
 from edgesim.learning.models import build_model, cost_of
 from edgesim.nn.cost import training_bytes, training_work
+from edgesim.nn.zoo import ZOO
 
 
 def pictures(side: int = 28, classes: int = 10) -> Dataset:
@@ -43,7 +45,7 @@ def test_the_lstm_has_the_papers_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["logistic", "mlp", "cnn", "mobilenet", "mobilenet_v3", "squeezenet"]
+    "name", ["logistic", "mlp", "cnn", "mobilenet", "mobilenet_v3", "squeezenet_small"]
 )
 def test_a_model_fits_pictures_of_any_size(name: str) -> None:
     for dataset in (digits(), photo_patches(2, 1), pictures()):
@@ -65,7 +67,7 @@ def test_weights_depend_on_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["logistic", "mlp", "cnn", "mobilenet", "mobilenet_v3", "squeezenet", "lstm"]
+    "name", ["logistic", "mlp", "cnn", "mobilenet", "mobilenet_v3", "squeezenet_small", "lstm"]
 )
 def test_every_model_has_a_cost(name: str) -> None:
     dataset = text() if name == "lstm" else pictures()
@@ -97,7 +99,7 @@ def _flat() -> Dataset:
         ("lstm", {}, "needs sequences of tokens"),
         ("mobilenet", {"width": 9}, "multiple of 8"),
         ("mobilenet_v3", {"width": 9}, "multiple of 8"),
-        ("squeezenet", {"width": 3}, "at least 4"),
+        ("squeezenet_small", {"width": 3}, "at least 4"),
         ("torch.nn:Nothing", {}, "cannot be imported"),
         ("nowhere.at_all:Net", {}, "cannot be imported"),
         ("torch.nn:Linear", {"in_features": 8, "out_features": 3}, "which has 10 classes"),
@@ -114,3 +116,7 @@ def test_what_cannot_be_is_said(name: str, parameters: dict[str, Any], message: 
 def test_small_inputs_are_told() -> None:
     with pytest.raises(EdgesimError, match="at least 4 x 4 pixels"):
         build_model("cnn", _flat())
+
+
+def test_no_model_that_learns_has_the_name_of_one_that_only_costs() -> None:
+    assert not set(MODELS) & set(ZOO)  # time and energy would be the other's

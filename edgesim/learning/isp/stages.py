@@ -149,10 +149,13 @@ def demosaic(raw: Pixels, option: str, cfa: str) -> Pixels:
             weight = np.float32(0.5 if channel == 1 else 1.0)
             halves[..., channel] += weight * raw[:, row::2, column::2]
         return halves.repeat(2, axis=1).repeat(2, axis=2)
-    from colour_demosaicing import (
-        demosaicing_CFA_Bayer_Malvar2004,
-        demosaicing_CFA_Bayer_Menon2007,
-    )
+    with (
+        np.printoptions()
+    ):  # the library changes how all of NumPy's numbers are written: undone after
+        from colour_demosaicing import (
+            demosaicing_CFA_Bayer_Malvar2004,
+            demosaicing_CFA_Bayer_Menon2007,
+        )
 
     # All pictures in one column, each in a frame of its own mirror image: so the library works on many at
     # once, and none sees its neighbour.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -543,3 +545,19 @@ def test_a_flat_field_survives_but_for_rounding(
 def test_eight_bits_are_left() -> None:
     values = 255 * compress(some("compression", 16, 16), "jpeg_85").astype(np.float64)
     assert values == pytest.approx(np.rint(values), abs=1e-4)
+
+
+def test_a_library_that_changes_how_numbers_are_written_is_undone() -> None:
+    # In a process of its own: here it has long been imported.
+    program = (
+        "import numpy as np\n"
+        "from edgesim.learning.isp.stages import demosaic\n"
+        "before = np.get_printoptions()\n"
+        "demosaic(np.zeros((1, 8, 8), np.float32), 'malvar2004', 'RGGB')\n"
+        "assert np.get_printoptions() == before\n"
+        "print(np.float64(0.12805921767513412))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "0.12805921767513412\n"
