@@ -24,7 +24,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import joblib
@@ -108,9 +107,9 @@ class Study:
         jobs: int,
     ) -> None:
         self.name = name
+        self.data = _data(name, cifar)
         self.look = look
         self.seeds = seeds
-        self.cifar = cifar
         self.plots = plots
         self.jobs = jobs
 
@@ -127,7 +126,7 @@ class Study:
         """Mean over the seeds, of the model trained on each (rows) on each other (columns)."""
         work = joblib.delayed(_accuracies)
         found = joblib.Parallel(n_jobs=self.jobs)(
-            work(self.name, self.cifar, seed, name, camera, dict(tested))
+            work(self.data, PROGRAMS[self.name], seed, name, camera, dict(tested))
             for seed in self.seeds
             for name, camera in trained.items()
         )
@@ -271,7 +270,6 @@ def _table(lost: Reals) -> pd.DataFrame:
     return frame
 
 
-@cache
 def _data(name: str, cifar: Path) -> Dataset:
     if name == "photo_patches":
         return photo_patches()
@@ -285,18 +283,17 @@ def _data(name: str, cifar: Path) -> Dataset:
 
 
 def _accuracies(
-    name: str, cifar: Path, seed: int, phone: str, camera: Camera, tested: Cameras
+    data: Dataset, program: LocalProgram, seed: int, phone: str, camera: Camera, tested: Cameras
 ) -> list[float]:
     """Train on a phone's pictures, test on those of all."""
     torch.set_num_threads(1)
-    data = _data(name, cifar)
     pictures = photographed(data.train, camera, phone, "train")
     layout = Layout(build_model("strided_cnn", data, seed))
     start = layout.read()
     rows = np.arange(len(pictures))
     tensors = Tensors(torch.from_numpy(pictures.inputs), torch.from_numpy(pictures.labels))
     rng = Streams(seed).generator("batches", phone)
-    (update,) = train(layout, tensors, [Task(0, rows, PROGRAMS[name], start, rng)])
+    (update,) = train(layout, tensors, [Task(0, rows, program, start, rng)])
     weights = start + update.delta
     found = []
     for other, its in tested.items():
