@@ -174,6 +174,7 @@ class HeteroSwitch(IspTransform):
 
     Source: algorithm 1. That mean compares losses during training with losses before it, and clients that
     jitter report inflated ones: so it is in the paper, and ``criterion`` offers what else there is.
+    It is not something learned that could be frozen or carried to another job: each job begins anew.
     """
 
     Parameters = SwitchParameters
@@ -186,14 +187,15 @@ class HeteroSwitch(IspTransform):
         self._mean = nan
         self._round = 0
         self._reported: list[tuple[float, int]] = []  # since the mean was last moved
-        self._is_frozen = False
 
     def decide(self, observation: LocalTrainingObservation) -> LocalTraining:
         """The job's own program, with both switches at what losses are now."""
         own = self._own
-        if observation.round != self._round:
+        if observation.round < self._round:  # another job: what its model loses is another matter
+            self._mean, self._reported = nan, []
+        elif observation.round > self._round:
             self._move()
-            self._round = observation.round
+        self._round = observation.round
         level = observation.loss if own.criterion == "test_loss" else self._mean
         if isnan(level):
             level = inf if own.first_round == "on" else -inf
@@ -215,15 +217,10 @@ class HeteroSwitch(IspTransform):
         """Take note of the loss that a client reported."""
         of_training = self._own.criterion == "training_loss"
         loss = outcome.loss if of_training else outcome.initial_loss
-        if not (self._is_frozen or isnan(outcome.loss) or isnan(loss)):
+        if not (isnan(outcome.loss) or isnan(loss)):
             samples = int(observation.clients.samples[outcome.client])
             self._reported.append((loss, samples))
         return None
-
-    def freeze(self) -> None:
-        """The mean of losses stays where it is."""
-        self._move()
-        self._is_frozen = True
 
     def state_dict(self) -> dict[str, Any]:
         """The mean, and what has been reported since it last moved."""

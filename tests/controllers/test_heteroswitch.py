@@ -120,12 +120,21 @@ def test_what_was_learned_can_be_taken_up_again() -> None:
     assert level(fresh, 1) == -inf
 
 
-def test_frozen_it_learns_no_more() -> None:
+def test_it_goes_by_the_losses_of_its_job_frozen_or_not() -> None:
     controller = made(HeteroSwitch)
     report(controller, 1, {0: (2.0, 2.4)})
     controller.freeze()
     report(controller, 2, {0: (1.0, 2.4)})
-    assert level(controller, 3) == 2.0
+    assert level(controller, 3) == pytest.approx(0.9 * 1.0 + 0.1 * 2.0)
+
+
+def test_another_job_begins_anew() -> None:
+    earlier, controller = made(HeteroSwitch), made(HeteroSwitch)
+    report(earlier, 7, {0: (0.3, 0.3)})
+    controller.load_state_dict(earlier.state_dict())
+    assert level(controller, 1) == -inf
+    report(controller, 1, {0: (2.0, 2.4)})
+    assert level(controller, 2) == 2.0
 
 
 def test_chance_throws_the_switches_as_often_as_told_whoever_else_takes_part() -> None:
