@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from edgesim.core.errors import EdgesimError, did_you_mean
 from edgesim.results.result import Result
-from edgesim.results.summary import LAST_EVALUATIONS, device_accuracies
+from edgesim.results.summary import LAST_EVALUATIONS, device_accuracies, variance_but_one
 
 __all__ = ["device_table", "fairness", "switching"]
 
@@ -28,10 +28,17 @@ def device_table(results: Mapping[str, Result], last: int = LAST_EVALUATIONS) ->
 
     Returns:
         A row per type, a column per result; in [0, 1].
+
+    Raises:
+        EdgesimError: if a model was not judged by type of device.
     """
-    first = next(iter(results.values()))
-    types, _, _ = device_accuracies(first.arrow("evaluations"))
-    return pd.DataFrame(_means(results, last), index=pd.Index(types, name="type"))
+    columns = {}
+    for name, result in results.items():
+        types, _, accuracy = device_accuracies(result.arrow("evaluations"))
+        if not types:
+            raise EdgesimError(f"{name}: its model was not judged by type of device: set cameras")
+        columns[name] = pd.Series(accuracy[-last:].mean(axis=0), pd.Index(types, name="type"))
+    return pd.DataFrame(columns)
 
 
 def switching(participants: pd.DataFrame) -> pd.DataFrame:
@@ -71,13 +78,18 @@ def fairness(
         (NaN where none was).
 
     A fall of the variance with ``gain_worst`` of at most 0 is levelling down: nobody is better served.
+
+    Raises:
+        EdgesimError: as :func:`device_table`, or if there is no result of that name.
     """
-    table = {name: 100.0 * own for name, own in _means(results, last).items()}
+    if base not in results:
+        raise EdgesimError(f"there is no result {base!r}; {did_you_mean(base, list(results))}")
+    shares = device_table(results, last)
+    table = {name: 100.0 * shares[name].to_numpy(float) for name in results}
     own, baseline = table[base], results[base].summary
     least, most = int(own.argmin()), int(own.argmax())
     rows = {}
     for name, found in table.items():
-        others = np.delete(found, int(np.abs(found - found.mean()).argmax()))
         summary = results[name].summary
         removed = float(own.var() - found.var())
         joules = summary["energy_ledger_j"] - baseline["energy_ledger_j"]
@@ -87,7 +99,7 @@ def fairness(
             "worst": found.min(),
             "best": found.max(),
             "variance": found.var(),
-            "variance_but_one": others.var(),
+            "variance_but_one": variance_but_one(found),
             "mean_change": 100.0 * (found.mean() / own.mean() - 1.0),
             "worst_change": 100.0 * (found.min() / own.min() - 1.0),
             "variance_change": 100.0 * (found.var() / own.var() - 1.0),
@@ -100,11 +112,3 @@ def fairness(
             "seconds_per_pp2": seconds / removed if removed > 0.0 else np.nan,
         }
     return pd.DataFrame(rows).T
-
-
-def _means(results: Mapping[str, Result], last: int) -> dict[str, NDArray[np.float64]]:
-    """Accuracy on each type of device, in the order of their names."""
-    return {
-        name: device_accuracies(result.arrow("evaluations"))[2][-last:].mean(axis=0)
-        for name, result in results.items()
-    }

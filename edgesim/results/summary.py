@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from edgesim.controllers.slots import DEVICE
 
-__all__ = ["LAST_EVALUATIONS", "device_accuracies", "federated_summary", "inference_summary"]
+__all__ = [
+    "LAST_EVALUATIONS",
+    "device_accuracies",
+    "federated_summary",
+    "inference_summary",
+    "variance_but_one",
+]
 
 Scalar = float | int | str | None
 
@@ -158,15 +164,18 @@ def _of_devices(rows: pa.Table) -> dict[str, Scalar]:
     if not types:
         return {}
     means = accuracy[-LAST_EVALUATIONS:].mean(axis=0)
-    outlier = int(np.abs(means - means.mean()).argmax())
     return {
         "device_accuracy_mean": float(np.mean(means)),
         "device_accuracy_variance_pp2": float(np.var(100.0 * means)),
-        "device_accuracy_variance_but_one_pp2": float(np.var(100.0 * np.delete(means, outlier)))
-        if len(types) > 1
-        else None,
+        "device_accuracy_variance_but_one_pp2": variance_but_one(100.0 * means),
         "device_accuracy_worst": float(np.min(means)),
     }
+
+
+def variance_but_one(values: NDArray[np.float64]) -> float | None:
+    """Their population variance without the one that is farthest from the mean; ``None`` of one alone."""
+    outlier = int(np.abs(values - values.mean()).argmax())
+    return float(np.var(np.delete(values, outlier))) if len(values) > 1 else None
 
 
 def _of_switches(rows: pa.Table) -> dict[str, Scalar]:

@@ -60,8 +60,7 @@ class Subject:
         labels: by label; without columns where nothing is known.
         learner: makes what keeps the model, given the aggregation and a journal.
         digests: of the data, for the manifest.
-        sources: of how many kinds its samples are: types of device whose cameras took them,
-        unfit: and why they cannot be jittered as pictures; empty if they can.
+        dataset: what is learned, as each client has it; ``None``: nothing is.
     """
 
     model: ModelCost
@@ -69,8 +68,7 @@ class Subject:
     labels: NDArray[np.int64]
     learner: Callable[[Any, Journal], Learner]
     digests: Mapping[str, str]
-    sources: int = 1
-    unfit: str = ""
+    dataset: Dataset | None = None
 
 
 def study(
@@ -170,23 +168,8 @@ def study(
             evaluate_every=spec.evaluate_every,
         )
 
-    sources = len(np.unique(dataset.train.sources))
     digests = {job: dataset.digest}
-    return Subject(
-        model, partition.sizes, labels, learner, digests, sources, _not_pictures(dataset)
-    )
-
-
-def _not_pictures(dataset: Dataset) -> str:
-    """Why a data set's samples cannot be jittered; empty if they can."""
-    if len(dataset.shape) != 3 or dataset.shape[0] != 3 or dataset.tokens:
-        return (
-            f"the inputs of {dataset.name!r} are of shape {dataset.shape}, not (3, height, width)"
-        )
-    low, high = float(dataset.train.inputs.min()), float(dataset.train.inputs.max())
-    if not (low >= 0.0 and high <= 1.0):
-        return f"the inputs of {dataset.name!r} go from {low:g} to {high:g}, not from 0 to 1"
-    return ""
+    return Subject(model, partition.sizes, labels, learner, digests, dataset)
 
 
 def _taken_by_phones(

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from math import fsum, inf
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -92,6 +92,9 @@ from edgesim.workloads.errand import Visit
 from edgesim.workloads.federated import FederatedJob
 from edgesim.workloads.inference import InferenceJob, Request, Terms
 from edgesim.workloads.menu import menus
+
+if TYPE_CHECKING:
+    from edgesim.learning.data import Dataset
 
 __all__ = ["World"]
 
@@ -478,23 +481,21 @@ class World:
         name, controller = slot.controller_name, slot.controller
         goes_by_loss = getattr(controller, "goes_by_loss", False)
         message = ""
-        if goes_by_loss and spec.mode != "trained":
-            message = (
-                f"{name!r} goes by losses, which mode {spec.mode!r} does not have; use trained"
-            )
-        elif spec.mode != "trained":
-            return
-        elif getattr(controller, "changes_pictures", False) and subject.unfit:
-            message = (
-                f"{name!r} changes white balance and gamma of colour pictures in [0, 1], but "
-                f"{subject.unfit}; use such pictures, or another controller"
-            )
-        elif goes_by_loss and subject.sources < 2:
-            message = (
-                f"{name!r} evens out what types of device see, but all clients' samples are of one "
-                "type; add 'cameras: {}' and phones of at least two profiles with cameras, or use "
-                "isp_transform"
-            )
+        if spec.mode != "trained":
+            if goes_by_loss:
+                message = (
+                    f"{name!r} goes by losses, which mode {spec.mode!r} does not have; use trained"
+                )
+        else:
+            assert subject.dataset is not None
+            if getattr(controller, "changes_pictures", False):
+                message = _not_pictures(name, subject.dataset)
+            if not message and goes_by_loss and len(np.unique(subject.dataset.train.sources)) < 2:
+                message = (
+                    f"{name!r} evens out what types of device see, but all clients' samples are of "
+                    "one type; add 'cameras: {}' and phones of at least two profiles with cameras, "
+                    "or use isp_transform"
+                )
         if message:
             key = f"jobs.{slot.job}.controllers.local_training"
             raise ConfigError([Problem(str(self._loaded.path), None, key, message)])
@@ -862,6 +863,18 @@ def _interrupts_between_events(clock: Clock) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _not_pictures(controller: str, dataset: Dataset) -> str:
+    """Why a controller cannot change a data set's pictures; empty if it can."""
+    from edgesim.learning.jitter import check_pictures
+    from edgesim.learning.tasks import as_tensors
+
+    try:
+        check_pictures(as_tensors(dataset.train).inputs)
+    except EdgesimError as error:
+        return f"{controller!r} cannot learn from {dataset.name!r}: {error}"
+    return ""
 
 
 def _stop(_: None) -> None:

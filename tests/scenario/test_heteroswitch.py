@@ -165,6 +165,18 @@ def test_evenness_beside_a_baseline(results: dict[str, Result]) -> None:
     assert table.loc["sgd", ["joules", "seconds", "variance_change"]].eq(0).all()
 
 
+def test_what_cannot_be_compared_is_said(results: dict[str, Result], file: Path) -> None:
+    with pytest.raises(EdgesimError, match="there is no result 'sgdd'; did you mean 'sgd'"):
+        fairness(results, "sgdd")
+    changes: list[tuple[str, Any]] = [
+        ("jobs.photos.cameras", None),
+        ("jobs.photos.stop.rounds", 1),
+    ]
+    plain = run_loaded(load_scenario(file, changes, {}))
+    with pytest.raises(EdgesimError, match="plain: its model was not judged by type of device"):
+        fairness({**results, "plain": plain}, "sgd")
+
+
 def test_switches_by_type(results: dict[str, Result]) -> None:
     rows = results["heteroswitch"].participants
     found = switching(rows)
@@ -192,8 +204,8 @@ def test_inputs_that_are_no_colour_pictures(file: Path, controller: str) -> None
     message = refusal(file, changes, controller)
     assert "small.yaml" in message
     assert "jobs.photos.controllers.local_training" in message
-    assert "inputs of 'digits' are of shape" in message
-    assert "not (3, height, width)" in message
+    assert "cannot learn from 'digits'" in message
+    assert "colour pictures of shape (n, 3, height, width)" in message
 
 
 def test_averaging_alone_is_for_any_inputs(file: Path) -> None:
