@@ -213,7 +213,9 @@ class Federation:
             self.weights,
             self._streams.generator("batches", client, self.rounds + 1),
             None if self._scaffold is None else self._scaffold.correction(client),
-            self._streams.generator("jitter", client, self.rounds + 1),
+            None
+            if program.jitter is None
+            else self._streams.generator("jitter", client, self.rounds + 1),
         )
 
     def run_round(

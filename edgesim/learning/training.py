@@ -149,17 +149,23 @@ def _carried_out(
         _check_samples(task)
         if task.program.jitter is not None:
             check_pictures(data.inputs[torch.from_numpy(task.rows)])
-    is_simple = [_is_simple(task) for task in tasks]
-    if chosen == "stacked" and not all(is_simple):
-        if how == "stacked":
-            raise ValueError("stacked training has neither jitter nor averaging nor initial losses")
-        apart: list[Update | None] = [None] * len(tasks)
-        for each, kind in ((True, "stacked"), (False, "loop")):
-            places = [k for k, simple in enumerate(is_simple) if simple is each]
-            done = _carried_out(layout, data, [tasks[k] for k in places], kind, workers)
-            for k, update in zip(places, done, strict=True):
-                apart[k] = update
-        return [update for update in apart if update is not None]
+    apart = [k for k, task in enumerate(tasks) if not _is_simple(task)]
+    if how == "stacked" and apart:
+        raise ValueError("stacked training has neither jitter nor averaging nor initial losses")
+    if chosen == "loop" or not apart:
+        return _by_one(layout, data, tasks, chosen, workers)
+    together = [k for k in range(len(tasks)) if k not in set(apart)]
+    found: dict[int, Update] = {}
+    for places, kind in ((together, "stacked"), (apart, "loop")):
+        some = [tasks[k] for k in places]
+        found |= zip(places, _by_one(layout, data, some, kind, workers), strict=True)
+    return [found[k] for k in range(len(tasks))]
+
+
+def _by_one(
+    layout: Layout, data: Tensors, tasks: Sequence[Task], chosen: str, workers: int
+) -> list[Update]:
+    """All of them by one executor."""
 
     def stacked(own: Layout, portion: list[int]) -> list[Update]:
         return train_together(own, data, [tasks[k] for k in portion])

@@ -128,10 +128,14 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 def _make_room(folder: Path) -> None:
     """Delete what was not used for longest, as long as there is too much."""
-    files = [(each.stat().st_mtime, each) for each in folder.glob("*.npy")]
-    left = sum(each.stat().st_size for _, each in files)
-    for _, each in sorted(files):
+    files = []
+    for each in folder.glob("*.npy"):
+        with suppress(FileNotFoundError):  # another process has made room
+            about = each.stat()
+            files.append((about.st_mtime, each, about.st_size))
+    left = sum(size for _, _, size in files)
+    for _, each, size in sorted(files):
         if left <= MOST_BYTES:
             return
-        left -= each.stat().st_size
+        left -= size
         each.unlink(missing_ok=True)
