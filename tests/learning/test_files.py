@@ -177,6 +177,19 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert (len(found.train), len(found.test)) == (16, 4)
     reds = found.train.inputs[:, 0, 0, 0] * 255
     assert reds == pytest.approx(np.where(found.train.labels == 0, 40, 200))
+    few = from_hub(str(pictures), train_samples=5, test_samples=2)
+    assert (len(few.train), len(few.test)) == (5, 2)
+    for some, every in ((few.train, found.train), (few.test, found.test)):
+        names = [picture.tobytes() for picture in every.inputs]
+        places = [names.index(picture.tobytes()) for picture in some.inputs]
+        assert places == sorted(places)
+        assert (every.labels[places] == some.labels).all()
+    other = from_hub(str(pictures), train_samples=5, test_samples=2, seed=1)
+    assert (other.train.inputs != few.train.inputs).any()
+    for given in ({"train_samples": 17}, {"train_samples": 0}, {"test_samples": 5}):
+        (key,) = given
+        with pytest.raises(EdgesimError, match=f"has .* samples to .*; {key} is"):
+            from_hub(str(pictures), **given)
 
 
 @pytest.mark.usefixtures("offline")
@@ -188,6 +201,10 @@ def test_cifar10_as_parquet() -> None:
     assert len(found.classes) == 10
     assert np.bincount(found.test.labels).tolist() == [1000] * 10
     assert 0.4 < found.train.inputs.mean() < 0.55
+    few = from_hub(str(needs("cifar10")), train_samples=30, test_samples=20)
+    assert (len(few.train), len(few.test)) == (30, 20)
+    names = {picture.tobytes() for picture in found.train.inputs}
+    assert all(picture.tobytes() in names for picture in few.train.inputs)
 
 
 @pytest.mark.usefixtures("offline")
